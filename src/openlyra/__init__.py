@@ -1,0 +1,45 @@
+"""OpenLyra: one photo to a world you can walk through.
+
+The public names are loaded when first used, so that ``import openlyra`` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openlyra.errors import InputError, MissingExtraError, OpenLyraError, OutputExistsError
+    from openlyra.formats import read_gaussians, write_gaussians
+    from openlyra.gaussians.render import render
+    from openlyra.gaussians.types import Gaussians
+    from openlyra.geometry.camera import Camera, Trajectory
+    from openlyra.geometry.presets import preset
+    from openlyra.geometry.trajectory_io import read_trajectory, write_trajectory
+    from openlyra.world import CreateSettings, World, create
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "openlyra.errors": ("InputError", "MissingExtraError", "OpenLyraError", "OutputExistsError"),
+    "openlyra.formats": ("read_gaussians", "write_gaussians"),
+    "openlyra.gaussians.render": ("render",),
+    "openlyra.gaussians.types": ("Gaussians",),
+    "openlyra.geometry.camera": ("Camera", "Trajectory"),
+    "openlyra.geometry.presets": ("preset",),
+    "openlyra.geometry.trajectory_io": ("read_trajectory", "write_trajectory"),
+    "openlyra.world": ("CreateSettings", "World", "create"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Camera", "CreateSettings", "Gaussians", "InputError", "MissingExtraError", "OpenLyraError", "OutputExistsError",
+    "Trajectory", "World", "create", "preset", "read_gaussians", "read_trajectory", "render", "write_gaussians",
+    "write_trajectory",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'openlyra' has no attribute '{name}'")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -1,0 +1,67 @@
+"""Entry point: picks the command, turns errors into one line and an exit status."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from openlyra.errors import OpenLyraError
+
+DESCRIPTION = "One photo to a world you can walk through: video, 3D Gaussian scene and a page, on a laptop CPU."
+
+
+def command_type() -> Any:
+    """The union of all commands, from which the whole command line is generated."""
+    from openlyra.cli.create import CreateCommand
+    from openlyra.cli.doctor import DoctorCommand
+    from openlyra.cli.evaluate import EvaluateRunCommand
+    from openlyra.cli.info import InfoCommand
+    from openlyra.cli.render import RenderCommand
+    from openlyra.cli.view import ViewCommand
+
+    evaluate = Annotated[EvaluateRunCommand, tyro.conf.subcommand("run")]
+    return (
+        Annotated[CreateCommand, tyro.conf.subcommand("create")]
+        | Annotated[RenderCommand, tyro.conf.subcommand("render")]
+        | Annotated[ViewCommand, tyro.conf.subcommand("view")]
+        | Annotated[InfoCommand, tyro.conf.subcommand("info")]
+        | Annotated[DoctorCommand, tyro.conf.subcommand("doctor")]
+        | Annotated[evaluate, tyro.conf.subcommand("evaluate")]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit status: 0 done, 2 wrong input, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command = tyro.cli(command_type(), prog="openlyra", description=DESCRIPTION, args=given)
+        return int(command.run())
+    except OpenLyraError as error:
+        return _fail(str(error), given)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        advice = "free some space and continue with --resume" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the permissions"
+        return _fail(f"{error.filename or 'output'}: {error.strerror}; {advice}", given)
+
+
+def _fail(message: str, given: Sequence[str]) -> int:
+    if "--verbose" in given:
+        import traceback
+
+        traceback.print_exc()
+    print(f"openlyra: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Small image filters the geometric cues share; everything is float32 (H, W) unless stated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Map = NDArray[np.float32]
+
+
+def opponent(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 (H, W, 3) to float32 (H, W, 3): brightness, red minus green, blue minus yellow; brightness in [0, 1]."""
+    r, g, b = np.moveaxis(image.astype(np.float32) / 255.0, -1, 0)
+    return np.stack([(r + g + b) / 3, r - g, b - (r + g) / 2], axis=-1)
+
+
+def gradient_strength(image: NDArray[np.float32], sigma: float = 1.0) -> Map:
+    """Largest gradient over the channels of (H, W, C), in units per pixel."""
+    channels = [
+        np.hypot(
+            ndimage.gaussian_filter(channel, sigma, order=(0, 1)),
+            ndimage.gaussian_filter(channel, sigma, order=(1, 0)),
+        )
+        for channel in np.moveaxis(image, -1, 0)
+    ]
+    return np.max(channels, axis=0).astype(np.float32)
+
+
+def shrink(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Mean over factor x factor blocks of (H, W, ...); a ragged rest is padded by its edge."""
+    height, width = values.shape[:2]
+    margins = [(0, -height % factor), (0, -width % factor)] + [(0, 0)] * (values.ndim - 2)
+    padded = np.pad(values, margins, mode="edge")
+    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
+    blocks = padded.reshape(rows, factor, columns, factor, *values.shape[2:])
+    return blocks.mean(axis=(1, 3), dtype=np.float32)
+
+
+def grow(values: Map, height: int, width: int, factor: int) -> Map:
+    """Bilinear inverse of `shrink`: block means (h, w) back to (height, width)."""
+    rows = np.clip((np.arange(height) + 0.5) / factor - 0.5, 0, values.shape[0] - 1)
+    columns = np.clip((np.arange(width) + 0.5) / factor - 0.5, 0, values.shape[1] - 1)
+    r0, c0 = rows.astype(int), columns.astype(int)
+    r1, c1 = np.minimum(r0 + 1, values.shape[0] - 1), np.minimum(c0 + 1, values.shape[1] - 1)
+    tr, tc = (rows - r0).astype(np.float32)[:, None], (columns - c0).astype(np.float32)[None, :]
+    top = values[r0[:, None], c0] * (1 - tc) + values[r0[:, None], c1] * tc
+    bottom = values[r1[:, None], c0] * (1 - tc) + values[r1[:, None], c1] * tc
+    return top * (1 - tr) + bottom * tr
+
+
+def guided_filter(guide: NDArray[np.float32], values: Map, radius: int, epsilon: float) -> Map:
+    """Smooth `values` (H, W) inside the regions of a grey guide (H, W), keeping the guide's edges.
+
+    Source: He, Sun, Tang, Guided image filtering (2010).
+    """
+    size = 2 * radius + 1
+
+    def mean(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return ndimage.uniform_filter(x, size, mode="nearest")
+
+    mean_g, mean_v = mean(guide), mean(values)
+    slope = (mean(guide * values) - mean_g * mean_v) / (mean(guide * guide) - mean_g**2 + epsilon)
+    return mean(slope) * guide + mean(mean_v - slope * mean_g)

@@ -1,0 +1,139 @@
+"""Which pixels are sky: bright or blue, smooth, connected to the upper edge; snapped to the photo's own outlines.
+
+Made to fail towards "no sky": a missing sky costs a far wall, an imagined one tears the ceiling off a room.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from openlyra.depth.filters import gradient_strength, grow, guided_filter, opponent, shrink
+
+_ROWS = 240  # the search runs on about this many rows
+_BINS = 12
+_ROUNDS = 3
+Mask = NDArray[np.bool_]
+
+
+def find_sky(image: NDArray[np.uint8]) -> Mask:
+    """Sky mask (H, W) of a photo, uint8 (H, W, 3); all False when unsure."""
+    height, width = image.shape[:2]
+    colour = opponent(image)
+    factor = max(1, round(height / _ROWS))
+    small = shrink(colour, factor)
+    texture = ndimage.gaussian_filter(gradient_strength(small, 0.7), 1.5)
+    rows = np.linspace(0, 1, small.shape[0], dtype=np.float32)[:, None]
+    prior = _prior(small, texture) - 5.0 * np.maximum(rows - 0.35, 0)
+    sky = _from_top(prior > 0, rows)
+    if not _believable(sky, small, texture):
+        return np.zeros((height, width), bool)
+    score = prior
+    for _ in range(_ROUNDS):
+        score = _colour_score(small, sky) + 0.5 * prior
+        score = guided_filter(small[..., 0], np.clip(score, -4, 4), 4, 1e-3)
+        sky = _from_top(score > 0, rows)
+        if not sky.any():
+            return np.zeros((height, width), bool)
+    if not _believable(sky, small, texture):
+        return np.zeros((height, width), bool)
+    score = np.where(sky, np.maximum(score, 0.3), np.minimum(score, -0.3))
+    fine = guided_filter(colour[..., 0], grow(score, height, width, factor), 3, 2e-4)
+    mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
+    return _without_specks(mask, height * width // 4000)
+
+
+def find_haze(image: NDArray[np.uint8], sky: Mask, horizon: float, lowest: float = 0.25) -> Mask:
+    """Far hills and water (H, W): pale, bluish and smooth, joined to the sky, around the row of the horizon.
+
+    `lowest` is how far below the horizon it may reach, in image heights.
+    """
+    height, width = image.shape[:2]
+    if not sky.any():
+        return sky
+    colour = opponent(image)
+    factor = max(1, round(height / _ROWS))
+    small = shrink(colour, factor)
+    texture = ndimage.gaussian_filter(gradient_strength(small, 0.7), 1.5)
+    light, _, blue = np.moveaxis(small, -1, 0)
+    score = (
+        np.clip((blue - 0.03) * 25, -3, 2) + np.clip((light - 0.4) * 8, -4, 1) - np.clip((texture - 0.03) * 60, -1, 4)
+    )
+    rows = (np.arange(small.shape[0], dtype=np.float32)[:, None] + 0.5) / small.shape[0]
+    below = rows - horizon / height
+    band = (below > -0.25) & (below < lowest)
+    score = np.where(band, guided_filter(light, score.astype(np.float32), 4, 1e-3), -1.0)
+    open_to = shrink(sky.astype(np.float32), factor) > 0.5
+    labels, _ = ndimage.label((score > 0) | open_to)
+    joined = np.isin(labels, np.unique(labels[open_to])) & (labels > 0)
+    haze = _without_specks(joined & ~open_to, joined.size // 300)
+    signed = np.where(haze | open_to, 1.0, -1.0).astype(np.float32)
+    fine = guided_filter(colour[..., 0], grow(signed, height, width, factor), 3, 2e-4)
+    return _without_specks((fine > 0) & ~sky, height * width // 1000)
+
+
+def _prior(colour: NDArray[np.float32], texture: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log-odds of sky by colour and smoothness alone, (h, w)."""
+    light, _, blue = np.moveaxis(colour, -1, 0)
+    reference = np.percentile(light, 75)
+    blueness = np.clip(blue * 14, -2.5, 3)
+    brightness = np.clip((light - max(0.55, 0.9 * reference)) * 10, -4, 2.5)
+    return (blueness + brightness - np.clip((texture - 0.02) * 60, -0.5, 4)).astype(np.float32)
+
+
+def _colour_score(colour: NDArray[np.float32], sky: Mask) -> NDArray[np.float32]:
+    """Log-likelihood ratio of each pixel's colour, sky against the rest, from smoothed histograms."""
+    scaled = np.stack([colour[..., 0], colour[..., 1] * 0.8 + 0.5, colour[..., 2] * 0.8 + 0.5], axis=-1)
+    index = np.clip(scaled * _BINS, 0, _BINS - 1).astype(np.int32)
+    flat = (index[..., 0] * _BINS + index[..., 1]) * _BINS + index[..., 2]
+    counts = []
+    for mask in (sky, ~sky):
+        histogram = np.bincount(flat[mask], minlength=_BINS**3).astype(np.float64).reshape((_BINS,) * 3)
+        histogram = ndimage.gaussian_filter(histogram, 0.6, mode="nearest")
+        counts.append(histogram / max(histogram.sum(), 1) + 1e-5)
+    ratio = np.log(counts[0] / counts[1])
+    return np.clip(ratio, -4, 4).astype(np.float32).reshape(-1)[flat]
+
+
+def _from_top(candidate: Mask, rows: NDArray[np.float32]) -> Mask:
+    """Parts of a candidate mask that reach the upper edge of the photo, small holes and specks removed."""
+    opened = ndimage.binary_opening(candidate, np.ones((3, 3)))
+    labels, _ = ndimage.label(opened)
+    touching = np.unique(labels[: max(2, labels.shape[0] // 60)])
+    kept = np.isin(labels, touching[touching > 0])
+    # Sky seen through an arch or between masts: not connected, but no lower than the connected sky reaches.
+    if kept.any():
+        lowest = float(np.percentile(np.nonzero(kept)[0], 99)) / labels.shape[0]
+        kept = kept | ((labels > 0) & (rows < min(lowest, 0.6)))
+    kept = _without_specks(kept, kept.size // 2000)
+    return ~_without_specks(~kept, kept.size // 1500)
+
+
+def _without_specks(mask: Mask, smallest: int) -> Mask:
+    """Drop connected parts of fewer than `smallest` pixels."""
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    keep = sizes >= smallest
+    keep[0] = False
+    return keep[labels]
+
+
+def _believable(sky: Mask, colour: NDArray[np.float32], texture: NDArray[np.float32]) -> bool:
+    """Whether a found region is sky rather than a white ceiling or a painted wall."""
+    share = sky.mean()
+    if share < 0.004 or share > 0.9:
+        return False
+    light, blue = colour[..., 0], colour[..., 2]
+    inside, outside = float(np.median(light[sky])), float(np.median(light[~sky]))
+    is_blue = float(np.median(blue[sky])) > 0.04
+    contrast = inside - outside
+    smooth = float(np.median(texture[sky])) < 0.6 * float(np.median(texture[~sky])) + 0.002
+    # White walls run down to the floor and fade into their own shade; a white sky ends high up, at an outline.
+    low = float(sky[int(0.62 * sky.shape[0]) :].mean())
+    rim = sky & ~ndimage.binary_erosion(sky, np.ones((3, 3)), border_value=1)
+    outlined = float(np.median(texture[rim])) > 0.022
+    white = inside > 0.62 and contrast > 0.22 and low < 0.01 and outlined
+    return smooth and ((is_blue and contrast > 0.03) or white)

@@ -1,0 +1,1 @@
+"""Metrics and protocols: what a run or a model reaches, as numbers."""

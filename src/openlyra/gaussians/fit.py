@@ -1,0 +1,40 @@
+"""Colours of pixel-aligned Gaussians corrected so that they render as the image they came from.
+
+Neighbouring Gaussians overlap, which blurs the lifted image a little. A few steps of adding each pixel's residual back to its
+own Gaussian (Jacobi iterations of the deconvolution) undo it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from openlyra.gaussians.render import render
+from openlyra.gaussians.spherical_harmonics import C0
+from openlyra.gaussians.types import Gaussians
+from openlyra.geometry.camera import Camera
+
+OVERSHOOT = 0.15
+
+
+def fit_colors(
+    scene: Gaussians, start: int, camera: Camera, image: np.ndarray, mask: np.ndarray, iterations: int = 4
+) -> Gaussians:
+    """Fit the base colours of the Gaussians from ``start`` on, which stand for the masked pixels in row-major order.
+
+    Args:
+        scene: all Gaussians; those before ``start`` keep their colours but are rendered along.
+        camera: the image's camera.
+        image: (H, W, 3) uint8.
+        mask: (H, W) bool with ``scene.count - start`` pixels set.
+        iterations: number of corrections.
+    """
+    target = image[mask].astype(np.float32) / 255.0
+    sh = scene.sh.copy()
+    for _ in range(iterations):
+        seen = render(scene, camera).color[mask]
+        colors = 0.5 + C0 * sh[start:, 0] + 0.8 * (target - seen)
+        sh[start:, 0] = (np.clip(colors, -OVERSHOOT, 1 + OVERSHOOT) - 0.5) / C0
+        scene = replace(scene, sh=sh)
+    return scene

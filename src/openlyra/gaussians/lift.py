@@ -1,0 +1,108 @@
+"""From remembered frames to Gaussians: one flat, surface-aligned Gaussian a pixel.
+
+The ellipse of a Gaussian is the image of its pixel on the surface: with the tangents Tu, Tv (change of the 3D point for one
+pixel step) its in-plane covariance is footprint^2 (Tu Tu^T + Tv Tv^T). Slopes are taken inside a surface only, never across a
+depth edge, so foreground and background stay apart and no stretched "rubber sheet" joins them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from openlyra.gaussians.types import Gaussians
+from openlyra.geometry.poses import quaternion_from_matrix
+from openlyra.memory.frame import MemoryFrame
+
+
+@dataclass(frozen=True)
+class LiftSettings:
+    """How a pixel becomes a Gaussian."""
+
+    footprint: float = 0.42
+    """Standard deviation in the surface, in pixel spacings: smaller is sharper, larger closes gaps when coming nearer."""
+    thickness: float = 0.15
+    """Standard deviation across the surface, as a part of the smaller one in the surface."""
+    max_slope: float = 12.0
+    """Largest change of depth from pixel to pixel, in lateral pixel widths (z / focal length)."""
+    opacity: float = 0.995
+    """Opacity of every Gaussian, linear."""
+
+
+def _inner_slope(values: np.ndarray, usable: np.ndarray, axis: int) -> np.ndarray:
+    """Per-pixel slope along an axis from the flatter of the two neighbours: a jump on one side does not count. (H, W)."""
+    step = np.diff(values, axis=axis)
+    both = np.logical_and(np.take(usable, range(1, values.shape[axis]), axis), np.take(usable, range(values.shape[axis] - 1), axis))
+    step = np.where(both, step, np.inf)
+    pad_after = [(0, 0), (0, 0)]
+    pad_after[axis] = (0, 1)
+    pad_before = [(0, 0), (0, 0)]
+    pad_before[axis] = (1, 0)
+    forward = np.pad(step, pad_after, constant_values=np.inf)
+    backward = np.pad(step, pad_before, constant_values=np.inf)
+    slope = np.where(np.abs(forward) < np.abs(backward), forward, backward)
+    return np.where(np.isfinite(slope), slope, 0.0)
+
+
+def _tangents(frame: MemoryFrame, mask: np.ndarray, max_slope: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Camera-space points and their change per pixel step right and down, at the masked pixels: three (N, 3) float64."""
+    inverse = 1.0 / frame.depth.astype(np.float64)
+    slope_u = _inner_slope(inverse, frame.valid, 1)[mask]
+    slope_v = _inner_slope(inverse, frame.valid, 0)[mask]
+    intrinsics = np.asarray(frame.camera.intrinsics, np.float64)
+    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
+    rows, columns = np.nonzero(mask)
+    z = frame.depth[mask].astype(np.float64)
+    x = (columns + 0.5 - cx) / fx
+    y = (rows + 0.5 - cy) / fy
+    zu = np.clip(-slope_u * z * z, -max_slope * z / fx, max_slope * z / fx)
+    zv = np.clip(-slope_v * z * z, -max_slope * z / fy, max_slope * z / fy)
+    points = np.stack([x * z, y * z, z], 1)
+    tangent_u = np.stack([z / fx + x * zu, y * zu, zu], 1)
+    tangent_v = np.stack([x * zv, z / fy + y * zv, zv], 1)
+    return points, tangent_u, tangent_v
+
+
+def _ellipse(tangent_u: np.ndarray, tangent_v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation (N, 3, 3), columns = long axis, short axis, normal, and the in-plane deviations (N, 2) of the pixel ellipse."""
+    a = np.einsum("ni,ni->n", tangent_u, tangent_u)
+    b = np.einsum("ni,ni->n", tangent_u, tangent_v)
+    c = np.einsum("ni,ni->n", tangent_v, tangent_v)
+    middle, spread = (a + c) / 2, np.sqrt(((a - c) / 2) ** 2 + b * b)
+    angle = 0.5 * np.arctan2(2 * b, a - c)
+    long_axis = np.cos(angle)[:, None] * tangent_u + np.sin(angle)[:, None] * tangent_v
+    long_axis /= np.linalg.norm(long_axis, axis=1, keepdims=True)
+    normal = np.cross(tangent_u, tangent_v)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    rotation = np.stack([long_axis, np.cross(normal, long_axis), normal], 2)
+    deviations = np.sqrt(np.stack([middle + spread, np.maximum(middle - spread, 1e-12 * middle)], 1))
+    return rotation, deviations
+
+
+def lift(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSettings | None = None) -> Gaussians:
+    """Gaussians of the remembered pixels of one frame, in row-major pixel order.
+
+    Args:
+        frame: image, z-depth and camera; only ``valid`` pixels are used.
+        mask: (H, W) bool, which of the valid pixels to lift; all of them by default.
+        settings: see `LiftSettings`.
+
+    Returns:
+        DC-only Gaussians in the world frame, one for each pixel of ``mask & frame.valid``.
+    """
+    settings = settings or LiftSettings()
+    mask = frame.valid if mask is None else mask & frame.valid
+    points, tangent_u, tangent_v = _tangents(frame, mask, settings.max_slope)
+    rotation, deviations = _ellipse(tangent_u, tangent_v)
+    scales = np.empty((len(points), 3))
+    scales[:, :2] = settings.footprint * deviations
+    scales[:, 2] = settings.thickness * scales[:, 1]
+    pose = np.asarray(frame.camera.world_from_camera, np.float64)
+    return Gaussians.from_colors(
+        means=(points @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
+        quaternions=quaternion_from_matrix(pose[:3, :3] @ rotation).astype(np.float32),
+        scales=scales.astype(np.float32),
+        opacities=np.full(len(points), settings.opacity, np.float32),
+        colors=frame.image[mask].astype(np.float32) / 255.0,
+    )

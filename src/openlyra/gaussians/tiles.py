@@ -1,0 +1,142 @@
+"""The CPU renderer: buffers, and the order in which the tile kernels run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import numba
+import numpy as np
+
+from openlyra.gaussians.render import RenderResult
+from openlyra.gaussians.tiles_bin import count_per_splat, count_per_tile, fill_tiles, sort_by_depth, sum_per_splat
+from openlyra.gaussians.tiles_layout import RECORD, TILE
+from openlyra.gaussians.tiles_project import pack_camera, project
+from openlyra.gaussians.tiles_raster import blend, weigh
+from openlyra.gaussians.types import Gaussians
+from openlyra.geometry.camera import Camera
+
+_CACHE_LINE = 64
+_GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True)
+class StageTimes:
+    """Milliseconds of the last call."""
+
+    project: float
+    sort: float
+    """Depth sort and tile lists."""
+    raster: float
+
+    @property
+    def total(self) -> float:
+        return self.project + self.sort + self.raster
+
+
+@dataclass(frozen=True, eq=False)
+class TileLists:
+    """The scene as one camera sees it. The arrays are views into the renderer's buffers: valid until its next call."""
+
+    records: np.ndarray
+    """(N, 16) float32, one row per Gaussian, columns as in `tiles_layout`; rows of invisible Gaussians are stale."""
+    splats: np.ndarray
+    """(I,) int32 Gaussian indices, tile after tile, nearest first."""
+    tile_starts: np.ndarray
+    """(tiles + 1,) int64 into splats."""
+    row_order: np.ndarray
+    """(tile rows,) int32: the order in which rows of tiles are worked on."""
+    splat_starts: np.ndarray
+    """(N + 1,) int64 into positions; empty unless the inverse was asked for."""
+    positions: np.ndarray
+    """(I,) int64: where each Gaussian's intersections are in splats; empty unless the inverse was asked for."""
+
+
+class TileRenderer:
+    """Renders on the CPU with all of numba's threads; the result does not depend on how many there are.
+
+    Buffers are kept between calls (about 90 bytes a Gaussian and 4 an intersection), so one renderer serves one
+    caller at a time: a lock makes others wait. Arrays in results are fresh.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
+        self.times = StageTimes(0.0, 0.0, 0.0)
+        """Of the last call."""
+
+    def render(self, gaussians: Gaussians, camera: Camera, background: tuple[float, float, float]) -> RenderResult:
+        """Colour, depth and alpha as one unbatched NumPy camera sees them."""
+        with self._lock:
+            lists = self._tile_lists(gaussians, camera, inverse=False)
+            start = time.perf_counter()
+            color = np.empty((camera.height, camera.width, 3), np.float32)
+            depth, alpha = (np.empty((camera.height, camera.width), np.float32) for _ in range(2))
+            back = np.asarray(background, dtype=np.float32)
+            blend(lists.records, lists.splats, lists.tile_starts, lists.row_order, back, color, depth, alpha)
+            self._raster_took(start)
+        return RenderResult(color, depth, alpha)
+
+    def contributions(self, gaussians: Gaussians, camera: Camera) -> np.ndarray:
+        """(N,) float32 sums of compositing weight."""
+        with self._lock:
+            lists = self._tile_lists(gaussians, camera, inverse=True)
+            start = time.perf_counter()
+            weights = self._buffer("weights", (len(lists.splats),), np.float32)
+            weigh(lists.records, lists.splats, lists.tile_starts, lists.row_order, camera.height, camera.width, weights)
+            sums = np.empty(gaussians.count, np.float32)
+            sum_per_splat(weights, lists.splat_starts, lists.positions, sums)
+            self._raster_took(start)
+        return sums
+
+    def _tile_lists(self, gaussians: Gaussians, camera: Camera, inverse: bool) -> TileLists:
+        n, pieces = gaussians.count, numba.get_num_threads()
+        columns, rows = -(-camera.width // TILE), -(-camera.height // TILE)
+        start = time.perf_counter()
+        records = self._buffer("records", (n, RECORD), np.float32)
+        tiles = self._buffer("tiles", (n, 4), np.int16)
+        arrays = (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.opacities, gaussians.sh)
+        project(*arrays, gaussians.sh_degree, pack_camera(camera), records, tiles)
+        projected = time.perf_counter()
+
+        order, spare_order = (self._buffer(name, (n,), np.int32) for name in ("order", "spare_order"))
+        keys, spare_keys = (self._buffer(name, (n,), np.uint32) for name in ("keys", "spare_keys"))
+        visible = sort_by_depth(records.view(np.uint32), tiles, order, spare_order, keys, spare_keys, pieces)
+        places = self._buffer("places", (pieces, rows * columns), np.int64)
+        tile_starts = self._buffer("tile_starts", (rows * columns + 1,), np.int64)
+        intersections = count_per_tile(tiles, order, visible, columns, places, tile_starts)
+        splats = self._buffer("splats", (intersections,), np.int32)
+        positions = self._buffer("positions", (intersections if inverse else 0,), np.int64)
+        splat_starts = self._buffer("splat_starts", (n + 1 if inverse else 0,), np.int64)
+        if inverse:
+            count_per_splat(tiles, splat_starts)
+        fill_tiles(tiles, order, visible, columns, places, splats, positions, splat_starts)
+        binned = time.perf_counter()
+        self.times = StageTimes((projected - start) * 1e3, (binned - projected) * 1e3, 0.0)
+        return TileLists(records, splats, tile_starts, _spread(rows), splat_starts, positions)
+
+    def _buffer(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        """An uninitialised array that starts on a cache line; it grows but never shrinks."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        raw = self._buffers.get(name)
+        if raw is None or raw.nbytes < size + _CACHE_LINE:
+            raw = np.empty(int(size * 1.05) + 2 * _CACHE_LINE, np.uint8)
+            self._buffers[name] = raw
+        offset = -raw.ctypes.data % _CACHE_LINE
+        return raw[offset : offset + size].view(dtype).reshape(shape)
+
+    def _raster_took(self, start: float) -> None:
+        self.times = StageTimes(self.times.project, self.times.sort, (time.perf_counter() - start) * 1e3)
+
+
+@cache
+def shared_renderer() -> TileRenderer:
+    """The one renderer of this process that `openlyra.gaussians.render` uses."""
+    return TileRenderer()
+
+
+def _spread(rows: int) -> np.ndarray:
+    """Rows of tiles in an order whose every stretch covers the whole image, so that each thread has as much to do."""
+    return np.argsort(np.arange(rows) * _GOLDEN % 1.0, kind="stable").astype(np.int32)

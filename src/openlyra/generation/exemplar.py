@@ -1,0 +1,163 @@
+"""The exemplar generator: no network; what memory does not know is completed from examples in the photo itself.
+
+Keyframes are chosen where the path reveals the unknown. Memory is rendered into a keyframe, depth is completed first
+(background first), then colour by depth-guided patch matching, blended at the seam in the gradient domain. Only the new surface
+is remembered, and all frames of the video are memory seen from the path, so nothing flickers and a place revisited looks the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from openlyra.generation.base import Advance, WalkInput, WalkStore
+from openlyra.generation.complete_depth import complete_depth
+from openlyra.generation.membrane import membrane
+from openlyra.generation.patchmatch import GuidedImage, PatchMatchSettings, paint
+from openlyra.generation.surfaces import KNOWN_ALPHA, Look, Surfaces
+from openlyra.geometry.camera import Camera
+from openlyra.memory.frame import MemoryFrame
+
+
+@dataclass(frozen=True)
+class ExemplarSettings:
+    """How the exemplar generator walks."""
+
+    window: int = 80
+    """Frames looked ahead when choosing keyframes."""
+    candidate_step: int = 8
+    """Every how many frames a keyframe may be chosen."""
+    tolerated_hole: float = 0.002
+    """Part of a frame that may be unknown before the frame becomes a keyframe."""
+    patchmatch: PatchMatchSettings = field(default_factory=PatchMatchSettings)
+
+
+class ExemplarGenerator:
+    """See the module's text; settings in `ExemplarSettings`."""
+
+    def __init__(self, settings: ExemplarSettings | None = None) -> None:
+        self.settings = settings or ExemplarSettings()
+
+    def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
+        """Remember keyframes until nothing unknown is left along the path, then look at every frame."""
+        surfaces = Surfaces()
+        frames = [store.load_memory(index) for index in store.memory_indices()]
+        for number, frame in enumerate(frames):
+            surfaces.add(frame, made=number > 0)
+        photo = frames[0]
+        total = len(start.trajectory)
+        for first in range(0, total, self.settings.window):
+            last = min(first + self.settings.window, total)
+            advance("explore", first, total)
+            self._explore(range(first, last), start, store, surfaces, photo)
+        advance("explore", total, total)
+        for index in range(total):
+            if not store.has_frame(index):
+                store.write_frame(index, self._frame(index, start, store, surfaces, photo))
+            advance("frames", index + 1, total)
+
+    def _explore(
+        self, window: range, start: WalkInput, store: WalkStore, surfaces: Surfaces, photo: MemoryFrame
+    ) -> None:
+        """Complete the candidate that reveals most, again and again, until none reveals more than is tolerated."""
+        candidates = sorted({*window[:: self.settings.candidate_step], window[-1]})
+        holes = {index: 1.0 for index in candidates}
+        while True:
+            done = set(store.memory_indices())
+            open_candidates = [i for i in candidates if holes[i] > self.settings.tolerated_hole and i not in done - {0}]
+            for index in open_candidates:
+                holes[index] = float((surfaces.look(start.trajectory[index]).alpha < KNOWN_ALPHA).mean())
+            worst = max(open_candidates, key=lambda i: (holes[i], i), default=None)
+            if worst is None or holes[worst] <= self.settings.tolerated_hole:
+                return
+            self._complete(worst, start, store, surfaces, photo)
+            holes[worst] = 0.0
+
+    def _complete(
+        self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, photo: MemoryFrame
+    ) -> Look:
+        camera = start.trajectory[index]
+        seed = zlib.crc32(f"{start.seed}/exemplar/{index}".encode())
+        frame = complete_view(index, camera, surfaces, photo, start.far, seed, self.settings.patchmatch)
+        store.remember(frame)
+        surfaces.add(frame, made=True)
+        return surfaces.look(camera)
+
+    def _frame(
+        self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, photo: MemoryFrame
+    ) -> np.ndarray:
+        look = surfaces.look(start.trajectory[index])
+        unknown = float((look.alpha < KNOWN_ALPHA).mean())
+        if unknown > self.settings.tolerated_hole and index not in store.memory_indices()[1:]:
+            look = self._complete(index, start, store, surfaces, photo)
+        return to_bytes(close_cracks(look))
+
+
+def complete_view(
+    index: int, camera: Camera, surfaces: Surfaces, photo: MemoryFrame, far: float, seed: int,
+    patchmatch: PatchMatchSettings,
+) -> MemoryFrame:  # fmt: skip
+    """The new surface that a camera reveals: image, depth and sky, valid where memory knew nothing."""
+    look = surfaces.look(camera)
+    hole = ndimage.binary_dilation(look.alpha < KNOWN_ALPHA, iterations=2)
+    view = surfaces.partial_view(camera, hole, look)
+    completed = complete_depth(view, far)
+    guess = np.where(hole[..., None], membrane(look.color, hole), look.color).astype(np.float32)
+    target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
+    own = GuidedImage(look.color, target.log_depth, completed.sky, ~hole & (view.foreground < 0.3))
+    painted = paint(target, _stacked(own, _as_source(photo)), seed, patchmatch)
+    image = to_bytes(_blend_seam(painted, look.color, hole))
+    return MemoryFrame(index, image, completed.depth, hole, completed.sky, camera)
+
+
+def _as_source(photo: MemoryFrame) -> GuidedImage:
+    return GuidedImage(photo.image.astype(np.float32) / 255.0, np.log(photo.depth), photo.sky, photo.valid)
+
+
+def _stacked(first: GuidedImage, second: GuidedImage) -> GuidedImage:
+    """Two sources as one tall image. A row that may not be copied keeps patches from crossing."""
+    gap = np.zeros((1, first.mask.shape[1]), bool)
+    return GuidedImage(
+        np.concatenate([first.color, np.zeros((*gap.shape, 3), np.float32), second.color]),
+        np.concatenate([first.log_depth, np.zeros(gap.shape, np.float32), second.log_depth]),
+        np.concatenate([first.sky, gap, second.sky]),
+        np.concatenate([first.mask, gap, second.mask]),
+    )
+
+
+def _blend_seam(painted: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Shift the paint by the membrane of the jump at the hole's border (Poisson blending with the paint's gradients)."""
+    ring = ndimage.binary_dilation(hole) & ~hole
+    inner = ndimage.binary_erosion(hole, border_value=1)
+    edge = hole & ~inner
+    smooth_paint = _masked_mean(painted, edge)
+    smooth_known = _masked_mean(known, ring)
+    jump = np.where(ring[..., None], np.clip(smooth_known - smooth_paint, -0.25, 0.25), 0.0)
+    correction = membrane(jump, ~ring)
+    fade = np.exp(-ndimage.distance_transform_edt(hole) / 24.0)[..., None]
+    return np.where(hole[..., None], painted + fade * correction, known)
+
+
+def _masked_mean(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Local mean of the masked pixels only."""
+    weight = ndimage.uniform_filter(mask.astype(np.float32), 5)[..., None]
+    total = ndimage.uniform_filter(image * mask[..., None], (5, 5, 1))
+    return total / np.maximum(weight, 1e-6)
+
+
+def close_cracks(look: Look) -> np.ndarray:
+    """Colours of a view with what is still transparent filled smoothly from around it. (H, W, 3) float32."""
+    open_pixels = look.alpha < KNOWN_ALPHA
+    if not open_pixels.any():
+        return look.color
+    fill = membrane(look.color, open_pixels)
+    share = np.where(open_pixels, look.alpha, 1.0)[..., None]
+    return look.color * share + fill * (1 - share)
+
+
+def to_bytes(color: np.ndarray) -> np.ndarray:
+    """float [0, 1] to uint8."""
+    return np.round(np.clip(color, 0, 1) * 255).astype(np.uint8)
