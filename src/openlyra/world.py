@@ -22,7 +22,7 @@ from openlyra.gaussians.budget import within_budget
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation import load_generator
 from openlyra.generation.base import Advance, WalkInput
-from openlyra.generation.edges import fatten_foreground
+from openlyra.geometry.depth_edges import fatten_foreground
 from openlyra.generation.surfaces import Surfaces
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.generation.plan import PathRequest, plan_path

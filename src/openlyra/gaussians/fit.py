@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from openlyra.gaussians.render import render
+from openlyra.gaussians.render import contributions, render
 from openlyra.gaussians.spherical_harmonics import C0
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
@@ -19,7 +19,7 @@ OVERSHOOT = 0.15
 
 
 def fit_colors(
-    scene: Gaussians, start: int, camera: Camera, image: np.ndarray, mask: np.ndarray, iterations: int = 4
+    scene: Gaussians, start: int, camera: Camera, image: np.ndarray, mask: np.ndarray, iterations: int = 5
 ) -> Gaussians:
     """Fit the base colours of the Gaussians from ``start`` on, which stand for the masked pixels in row-major order.
 
@@ -32,9 +32,11 @@ def fit_colors(
     """
     target = image[mask].astype(np.float32) / 255.0
     sh = scene.sh.copy()
+    # One that lies hidden behind others cannot mend the pixel and must not try.
+    step = 0.8 * np.clip(4 * contributions(scene, camera)[start:, None] - 0.4, 0, 1)
     for _ in range(iterations):
         seen = render(scene, camera).color[mask]
-        colors = 0.5 + C0 * sh[start:, 0] + 0.8 * (target - seen)
+        colors = 0.5 + C0 * sh[start:, 0] + step * (target - seen)
         sh[start:, 0] = (np.clip(colors, -OVERSHOOT, 1 + OVERSHOOT) - 0.5) / C0
         scene = replace(scene, sh=sh)
     return scene

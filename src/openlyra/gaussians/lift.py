@@ -10,10 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from openlyra.gaussians.types import Gaussians
+from openlyra.geometry.depth_edges import near_and_far_sides
 from openlyra.geometry.poses import quaternion_from_matrix
 from openlyra.memory.frame import MemoryFrame
+
+
+MAX_BACKING_OFFSET = 0.15
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,11 @@ class LiftSettings:
     """How a pixel becomes a Gaussian."""
 
     footprint: float = 0.42
-    """Standard deviation in the surface, in pixel spacings: smaller is sharper, larger closes gaps when coming nearer."""
+    """Standard deviation in the surface, in pixel spacings. Small, so that the photo stays sharp."""
+    backing_footprint: float = 0.75
+    """The same for the backing, in spacings of its own (twice as wide) grid: it closes gaps when coming nearer."""
+    backing_offset: float = 0.01
+    """How far the backing lies behind a surface seen face on, as a part of the depth; further where it is slanted."""
     thickness: float = 0.15
     """Standard deviation across the surface, as a part of the smaller one in the surface."""
     max_slope: float = 12.0
@@ -80,6 +89,23 @@ def _ellipse(tangent_u: np.ndarray, tangent_v: np.ndarray) -> tuple[np.ndarray, 
     return rotation, deviations
 
 
+def _place(frame: MemoryFrame, mask: np.ndarray, footprint: float, settings: LiftSettings) -> Gaussians:
+    """Gaussians of the masked pixels in the world frame."""
+    points, tangent_u, tangent_v = _tangents(frame, mask, settings.max_slope)
+    rotation, deviations = _ellipse(tangent_u, tangent_v)
+    scales = np.empty((len(points), 3))
+    scales[:, :2] = footprint * deviations
+    scales[:, 2] = settings.thickness * scales[:, 1]
+    pose = np.asarray(frame.camera.world_from_camera, np.float64)
+    return Gaussians.from_colors(
+        means=(points @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
+        quaternions=quaternion_from_matrix(pose[:3, :3] @ rotation).astype(np.float32),
+        scales=scales.astype(np.float32),
+        opacities=np.full(len(points), settings.opacity, np.float32),
+        colors=frame.image[mask].astype(np.float32) / 255.0,
+    )
+
+
 def lift(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSettings | None = None) -> Gaussians:
     """Gaussians of the remembered pixels of one frame, in row-major pixel order.
 
@@ -92,17 +118,35 @@ def lift(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSetti
         DC-only Gaussians in the world frame, one for each pixel of ``mask & frame.valid``.
     """
     settings = settings or LiftSettings()
+    return _place(frame, frame.valid if mask is None else mask & frame.valid, settings.footprint, settings)
+
+
+def lift_backing(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSettings | None = None) -> Gaussians:
+    """A coarse second skin just behind the surface: one wide Gaussian for each two by two pixels that lie on one surface.
+
+    Seen from the frame's own camera it is covered; nearer or aslant it fills the gaps between the small Gaussians in front.
+    Blocks with a depth edge have none, so that it never sticks out beside an outline.
+    """
+    settings = settings or LiftSettings()
     mask = frame.valid if mask is None else mask & frame.valid
-    points, tangent_u, tangent_v = _tangents(frame, mask, settings.max_slope)
-    rotation, deviations = _ellipse(tangent_u, tangent_v)
-    scales = np.empty((len(points), 3))
-    scales[:, :2] = settings.footprint * deviations
-    scales[:, 2] = settings.thickness * scales[:, 1]
-    pose = np.asarray(frame.camera.world_from_camera, np.float64)
-    return Gaussians.from_colors(
-        means=(points @ pose[:3, :3].T + pose[:3, 3]).astype(np.float32),
-        quaternions=quaternion_from_matrix(pose[:3, :3] @ rotation).astype(np.float32),
-        scales=scales.astype(np.float32),
-        opacities=np.full(len(points), settings.opacity, np.float32),
-        colors=frame.image[mask].astype(np.float32) / 255.0,
+    height, width = mask.shape[0] // 2, mask.shape[1] // 2
+
+    def blocks(values: np.ndarray) -> np.ndarray:
+        trimmed = values[: 2 * height, : 2 * width]
+        return trimmed.reshape(height, 2, width, 2, *values.shape[2:]).swapaxes(1, 2).reshape(height, width, 4, *values.shape[2:])
+
+    outline = np.logical_or(*near_and_far_sides(frame.depth))
+    whole = blocks(mask).all(2) & ~ndimage.binary_dilation(blocks(outline).any(2))
+    inverse = blocks(1.0 / frame.depth.astype(np.float64)).mean(2)
+    # On a slanted surface the neighbours within its reach must still lie in front of it.
+    slant = sum(np.abs(_inner_slope(inverse, whole, axis)) for axis in (0, 1)) / inverse
+    offset = np.clip(settings.backing_offset + 1.5 * slant, 0, MAX_BACKING_OFFSET)
+    coarse = MemoryFrame(
+        frame.index,
+        blocks(frame.image).mean(2).round().astype(np.uint8),
+        ((1 + offset) / inverse).astype(np.float32),
+        whole,
+        blocks(frame.sky).any(2),
+        frame.camera.cropped(0, 0, 2 * height, 2 * width).resized(height, width),
     )
+    return _place(coarse, whole, settings.backing_footprint, settings)

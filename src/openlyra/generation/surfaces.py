@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from openlyra.gaussians.fit import fit_colors
-from openlyra.gaussians.lift import LiftSettings, lift
+from openlyra.gaussians.lift import LiftSettings, lift, lift_backing
 from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation.complete_depth import PartialView
-from openlyra.generation.edges import foreground_rim
+from openlyra.geometry.depth_edges import foreground_rim
 from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
 
@@ -41,16 +41,26 @@ class Surfaces:
 
     def add(self, frame: MemoryFrame, made: bool) -> None:
         """Lift the valid pixels of a frame and fit their colours so that they render as its image."""
-        new = lift(frame, settings=self.settings)
-        if new.count == 0:
-            return
         mask = frame.valid
-        rim = foreground_rim(frame.depth)[mask]
-        flags = np.stack([rim, frame.sky[mask], np.full(len(rim), made)], 1).astype(np.float32)
-        start = 0 if self.gaussians is None else self.gaussians.count
-        scene = new if self.gaussians is None else Gaussians.concatenate([self.gaussians, new])
-        self.gaussians = fit_colors(scene, start, frame.camera, frame.image, mask)
+        skin, backing = lift(frame, settings=self.settings), lift_backing(frame, settings=self.settings)
+        if skin.count == 0:
+            return
+        flags = np.zeros((backing.count + skin.count, 3), np.float32)
+        flags[backing.count :, 0] = foreground_rim(frame.depth)[mask]
+        flags[backing.count :, 1] = frame.sky[mask]
+        flags[: backing.count, 1] = self._is_sky(backing, frame)
+        flags[:, 2] = made
+        parts = [backing, skin] if self.gaussians is None else [self.gaussians, backing, skin]
+        scene = Gaussians.concatenate(parts)
+        self.gaussians = fit_colors(scene, scene.count - skin.count, frame.camera, frame.image, mask)
         self.flags = np.concatenate([self.flags, flags])
+
+    @staticmethod
+    def _is_sky(gaussians: Gaussians, frame: MemoryFrame) -> np.ndarray:
+        """Which Gaussians of a frame lie in its sky, by the pixel they project to. (N,) bool."""
+        pixels = np.asarray(frame.camera.project(gaussians.means.astype(np.float64))[0])
+        rows = np.clip(pixels[:, 1].astype(int), 0, frame.sky.shape[0] - 1)
+        return frame.sky[rows, np.clip(pixels[:, 0].astype(int), 0, frame.sky.shape[1] - 1)]
 
     def look(self, camera: Camera) -> Look:
         """Colour, depth and alpha from a camera."""
@@ -61,13 +71,23 @@ class Surfaces:
 
     def shares(self, camera: Camera) -> np.ndarray:
         """(H, W, 3): part of each pixel that is foreground rim, sky, made by a generator; 0 where nothing is known."""
+        return np.clip(self._render_values(camera, self.flags), 0, 1)
+
+    def _render_values(self, camera: Camera, values: np.ndarray) -> np.ndarray:
+        """Composite any three numbers a Gaussian. (H, W, 3)."""
         assert self.gaussians is not None, "no frame was added"
         g = self.gaussians
-        flagged = Gaussians.from_colors(g.means, g.quaternions, g.scales, g.opacities, self.flags)
-        return np.clip(render(flagged, camera).color, 0, 1)
+        return render(Gaussians.from_colors(g.means, g.quaternions, g.scales, g.opacities, values), camera).color
 
     def partial_view(self, camera: Camera, hole: np.ndarray, look: Look) -> PartialView:
-        """What depth completion needs to know of a view."""
-        shares = self.shares(camera)
-        depth = np.where(look.alpha > 0.05, look.depth, 1.0).astype(np.float32)
-        return PartialView(look.color, depth, hole, shares[..., 0], shares[..., 1] > 0.5)
+        """What depth completion needs to know of a view.
+
+        Depth is the inverse of the mean inverse depth: at an outline before the sky the mean depth would lie far behind both.
+        """
+        assert self.gaussians is not None, "no frame was added"
+        z = np.maximum(np.asarray(camera.project(self.gaussians.means.astype(np.float64))[1]), 0.01)
+        values = np.concatenate([self.flags[:, :2], (1.0 / z)[:, None].astype(np.float32)], 1)
+        rim, sky, inverse = np.moveaxis(self._render_values(camera, values), -1, 0)
+        inverse = inverse / np.maximum(look.alpha, 1e-4)
+        depth = np.where(look.alpha > 0.05, 1.0 / np.maximum(inverse, 1e-6), 1.0).astype(np.float32)
+        return PartialView(look.color, depth, hole, np.clip(rim, 0, 1), sky > 0.5)
