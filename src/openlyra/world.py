@@ -15,8 +15,8 @@ from openlyra.depth import load_depth
 from openlyra.depth.base import FAR_SKY, DepthEstimator, DepthResult
 from openlyra.errors import InputError, OutputExistsError
 from openlyra.evaluation.run import RunReport, evaluate_run
-from openlyra.viewer.contact_sheet import write_contact_sheet
-from openlyra.viewer.page import export_viewer
+from openlyra.explorer.contact_sheet import write_contact_sheet
+from openlyra.explorer.viewer import export_viewer
 from openlyra.formats import read_gaussians, write_gaussians
 from openlyra.gaussians.budget import within_budget
 from openlyra.gaussians.types import Gaussians

@@ -11,7 +11,7 @@ import tyro
 
 from openlyra.cli.console import print_json
 from openlyra.errors import InputError
-from openlyra.formats import READERS, read_gaussians
+from openlyra.formats import FORMATS, read_gaussians
 from openlyra.geometry.presets import PRESETS
 from openlyra.geometry.trajectory_io import read_trajectory
 from openlyra.runs import RunFolder
@@ -46,7 +46,7 @@ def describe(source: Path) -> dict[str, Any]:
         raise InputError(f"{source}: does not exist")
     if (source / "run.json").is_file():
         return _run_facts(RunFolder.open(source))
-    if source.suffix.lower() in READERS:
+    if source.suffix.lower() in FORMATS:
         return _scene_facts(source)
     return _path_facts(source)
 

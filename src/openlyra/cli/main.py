@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
 
 import tyro
 
@@ -14,8 +13,8 @@ from openlyra.errors import OpenLyraError
 DESCRIPTION = "One photo to a world you can walk through: video, 3D Gaussian scene and a page, on a laptop CPU."
 
 
-def command_type() -> Any:
-    """The union of all commands, from which the whole command line is generated."""
+def commands() -> tyro.extras.SubcommandApp:
+    """All commands; their options are generated from their dataclasses."""
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
     from openlyra.cli.evaluate import EvaluateRunCommand
@@ -23,22 +22,22 @@ def command_type() -> Any:
     from openlyra.cli.render import RenderCommand
     from openlyra.cli.view import ViewCommand
 
-    evaluate = Annotated[EvaluateRunCommand, tyro.conf.subcommand("run")]
-    return (
-        Annotated[CreateCommand, tyro.conf.subcommand("create")]
-        | Annotated[RenderCommand, tyro.conf.subcommand("render")]
-        | Annotated[ViewCommand, tyro.conf.subcommand("view")]
-        | Annotated[InfoCommand, tyro.conf.subcommand("info")]
-        | Annotated[DoctorCommand, tyro.conf.subcommand("doctor")]
-        | Annotated[evaluate, tyro.conf.subcommand("evaluate")]
-    )
+    app = tyro.extras.SubcommandApp()
+    for name, command in {
+        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "info": InfoCommand, "doctor": DoctorCommand,
+    }.items():  # fmt: skip
+        app.command(command, name=name)
+    evaluate = tyro.extras.SubcommandApp()
+    evaluate.command(EvaluateRunCommand, name="run")
+    app.command(evaluate, name="evaluate")
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 2 wrong input, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command = tyro.cli(command_type(), prog="openlyra", description=DESCRIPTION, args=given)
+        command = commands().cli(prog="openlyra", description=DESCRIPTION, args=given)
         return int(command.run())
     except OpenLyraError as error:
         return _fail(str(error), given)
