@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
 
+from openlyra.generation.free_space import SeenSpace
 from openlyra.generation.membrane import membrane, nearest_labels, plate
 
 BAND = 4
@@ -134,12 +135,13 @@ def _smooth_labels(labels: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return np.where(hole, present[shares.argmax(0)], labels)
 
 
-def complete_depth(view: PartialView, far: float) -> CompletedDepth:
+def complete_depth(view: PartialView, far: float, seen: SeenSpace | None = None) -> CompletedDepth:
     """Depth and sky for every hole pixel; known pixels keep theirs.
 
     Args:
         view: the partly known view.
         far: z-depth of the sky, in scene units.
+        seen: space in which nothing new may stand; what would is made sky where sky borders the hole, else moved back.
     """
     depth, sky = view.depth.astype(np.float64), view.sky.copy()
     if not view.hole.any():
@@ -158,4 +160,19 @@ def complete_depth(view: PartialView, far: float) -> CompletedDepth:
         else:
             depth[wanted] = 1.0 / np.maximum(_continue_surface(depth, mine, wanted)[wanted], 1.0 / far)
             sky[wanted] = False
+    if seen is not None:
+        depth, sky = _out_of_seen_space(depth, sky, view.hole, far, seen, bool((seeds & sky).any()))
     return CompletedDepth(depth.astype(np.float32), sky)
+
+
+def _out_of_seen_space(
+    depth: np.ndarray, sky: np.ndarray, hole: np.ndarray, far: float, seen: SeenSpace, sky_at_border: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Depth and sky with everything moved that would hide what was seen before."""
+    blocked = seen.blocked(depth, hole & ~sky)
+    if sky_at_border and blocked.any():
+        # Whole patches rather than single pixels become sky, or their outline would be ragged.
+        patch = ndimage.binary_closing(blocked, iterations=3) & hole
+        to_sky = patch & ~seen.blocked(np.full(depth.shape, far), patch)
+        depth, sky = np.where(to_sky, far, depth), sky | to_sky
+    return seen.pushed_back(depth, hole & ~sky, far), sky

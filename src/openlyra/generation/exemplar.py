@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from openlyra.generation.base import Advance, WalkInput, WalkStore
 from openlyra.generation.complete_depth import complete_depth
+from openlyra.generation.free_space import SeenSpace
 from openlyra.generation.membrane import membrane
 from openlyra.generation.patchmatch import GuidedImage, PatchMatchSettings, paint
 from openlyra.generation.surfaces import KNOWN_ALPHA, Look, Surfaces
@@ -47,20 +48,19 @@ class ExemplarGenerator:
         frames = [store.load_memory(index) for index in store.memory_indices()]
         for number, frame in enumerate(frames):
             surfaces.add(frame, made=number > 0)
-        photo = frames[0]
         total = len(start.trajectory)
         for first in range(0, total, self.settings.window):
             last = min(first + self.settings.window, total)
             advance("explore", first, total)
-            self._explore(range(first, last), start, store, surfaces, photo)
+            self._explore(range(first, last), start, store, surfaces, frames)
         advance("explore", total, total)
         for index in range(total):
             if not store.has_frame(index):
-                store.write_frame(index, self._frame(index, start, store, surfaces, photo))
+                store.write_frame(index, self._frame(index, start, store, surfaces, frames))
             advance("frames", index + 1, total)
 
     def _explore(
-        self, window: range, start: WalkInput, store: WalkStore, surfaces: Surfaces, photo: MemoryFrame
+        self, window: range, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
     ) -> None:
         """Complete the candidate that reveals most, again and again, until none reveals more than is tolerated."""
         candidates = sorted({*window[:: self.settings.candidate_step], window[-1]})
@@ -73,44 +73,47 @@ class ExemplarGenerator:
             worst = max(open_candidates, key=lambda i: (holes[i], i), default=None)
             if worst is None or holes[worst] <= self.settings.tolerated_hole:
                 return
-            self._complete(worst, start, store, surfaces, photo)
+            self._complete(worst, start, store, surfaces, frames)
             holes[worst] = 0.0
 
     def _complete(
-        self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, photo: MemoryFrame
+        self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
     ) -> Look:
         camera = start.trajectory[index]
         seed = zlib.crc32(f"{start.seed}/exemplar/{index}".encode())
-        frame = complete_view(index, camera, surfaces, photo, start.far, seed, self.settings.patchmatch)
+        frame = complete_view(index, camera, surfaces, frames, start.far, seed, self.settings.patchmatch)
         store.remember(frame)
+        frames.append(frame)
         surfaces.add(frame, made=True)
         return surfaces.look(camera)
 
     def _frame(
-        self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, photo: MemoryFrame
+        self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
     ) -> np.ndarray:
         look = surfaces.look(start.trajectory[index])
         unknown = float((look.alpha < KNOWN_ALPHA).mean())
         if unknown > self.settings.tolerated_hole and index not in store.memory_indices()[1:]:
-            look = self._complete(index, start, store, surfaces, photo)
+            look = self._complete(index, start, store, surfaces, frames)
         return to_bytes(close_cracks(look))
 
 
 def complete_view(
-    index: int, camera: Camera, surfaces: Surfaces, photo: MemoryFrame, far: float, seed: int,
+    index: int, camera: Camera, surfaces: Surfaces, frames: list[MemoryFrame], far: float, seed: int,
     patchmatch: PatchMatchSettings,
 ) -> MemoryFrame:  # fmt: skip
     """The new surface that a camera reveals: image, depth and sky, valid where memory knew nothing."""
     look = surfaces.look(camera)
     hole = ndimage.binary_dilation(look.alpha < KNOWN_ALPHA, iterations=2)
     view = surfaces.partial_view(camera, hole, look)
-    completed = complete_depth(view, far)
+    seen = SeenSpace(frames, camera)
+    completed = complete_depth(view, far, seen)
     guess = np.where(hole[..., None], membrane(look.color, hole), look.color).astype(np.float32)
     target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
     own = GuidedImage(look.color, target.log_depth, completed.sky, ~hole & (view.foreground < 0.3))
-    painted = paint(target, _stacked(own, _as_source(photo)), seed, patchmatch)
+    painted = paint(target, _stacked(own, _as_source(frames[0])), seed, patchmatch)
     image = to_bytes(_blend_seam(painted, look.color, hole))
-    return MemoryFrame(index, image, completed.depth, hole, completed.sky, camera)
+    new = hole & ~(seen.known(completed.depth, hole) & (look.alpha > 0.5))
+    return MemoryFrame(index, image, completed.depth, new, completed.sky, camera)
 
 
 def _as_source(photo: MemoryFrame) -> GuidedImage:
