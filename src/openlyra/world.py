@@ -22,10 +22,10 @@ from openlyra.gaussians.budget import within_budget
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation import load_generator
 from openlyra.generation.base import Advance, WalkInput
-from openlyra.geometry.depth_edges import fatten_foreground
+from openlyra.generation.plan import PathRequest, plan_path
 from openlyra.generation.surfaces import Surfaces
 from openlyra.geometry.camera import Camera, Trajectory
-from openlyra.generation.plan import PathRequest, plan_path
+from openlyra.geometry.depth_edges import fatten_foreground
 from openlyra.geometry.trajectory_io import read_trajectory, write_trajectory
 from openlyra.media.image import FittedPhoto, fit_photo, read_photo, write_image
 from openlyra.media.video import VideoWriter
@@ -54,7 +54,7 @@ class CreateSettings:
     depth: str = "layout"
     """What estimates depth: layout (no weights) or depth-anything (downloads weights)."""
     strength: float | None = None
-    """How far the path goes: for a preset a number as listed by `openlyra info presets`, for a file a factor on its length."""
+    """How far the path goes: for a preset a number as in `openlyra info presets`, for a file a factor on its length."""
     seed: int = 0
     """Seed of all random choices."""
     quality: Literal["preview", "web", "full"] = "web"
@@ -146,7 +146,8 @@ def create(
     Args:
         photo: PNG, JPEG or WebP file.
         output: run folder; a temporary one if not given (keep it with `World.save`).
-        settings: see `CreateSettings`; single settings can be given by name instead, as in ``create(p, path="orbit", frames=161)``.
+        settings: see `CreateSettings`; single settings can be given by name instead, as in
+            ``create(p, path="orbit", frames=161)``.
         resume: continue an interrupted run in ``output``.
         overwrite: replace a run in ``output``.
         advance: called with (stage, done, total) as the work goes on.

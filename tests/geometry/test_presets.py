@@ -151,7 +151,7 @@ def test_walk_sways_only_slightly() -> None:
 
 def test_zoom_in_out_passes_through_the_photo() -> None:
     z = preset("zoom-in-out", 701, HOME, 1.0).cameras.center[:, 2]
-    assert z.min() == pytest.approx(-1.5, abs=1e-4) and z[-1] == pytest.approx(0.5)
+    assert z.min() == pytest.approx(-0.6, abs=1e-4) and z[-1] == pytest.approx(0.2)
     turning = int(z.argmin())
     assert (np.diff(z[: turning + 1]) <= 0).all() and (np.diff(z[turning:]) >= 0).all()
 

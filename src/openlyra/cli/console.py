@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 WORDS = {
-    "depth": "depth and path", "explore": "imagining what the photo hides", "frames": "drawing frames", "scene": "Gaussian scene",
-    "video": "video", "viewer": "page", "report": "measuring",
+    "depth": "depth and path", "explore": "imagining what the photo hides", "frames": "drawing frames",
+    "scene": "Gaussian scene", "video": "video", "viewer": "page", "report": "measuring",
 }  # fmt: skip
 
 
@@ -37,7 +37,14 @@ class Progress:
         self._bar: Any = None
         if self.live:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
             self._bar = Progress(
                 TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

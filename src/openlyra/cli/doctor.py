@@ -16,13 +16,14 @@ from openlyra.cli.console import print_json
 from openlyra.runs.manifest import package_versions
 
 EXTRAS = {
-    "gsplat": "gpu", "diffusers": "lyra", "transformers": "lyra", "fastapi": "explorer", "tensorboard": "train", "ray": "scale",
+    "gsplat": "gpu", "diffusers": "lyra", "transformers": "lyra", "fastapi": "explorer",
+    "tensorboard": "train", "ray": "scale",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DoctorCommand:
-    """Check the installation: versions, extras, processors, GPU, disk, and a timed render. Exit status 1 if something is broken."""
+    """Check the installation: versions, extras, processors, GPU, disk, and a timed render. Exit status 1 if broken."""
 
     json: bool = False
     """Print it as JSON."""
@@ -72,9 +73,10 @@ def _timed_render(broken: list[str]) -> str:
 
     rng = np.random.default_rng(0)
     count = 400_000
-    means = np.stack([rng.uniform(-3, 3, count), rng.uniform(-2, 2, count), rng.uniform(2, 6, count)], 1).astype(np.float32)
+    means = np.stack([rng.uniform(-3, 3, count), rng.uniform(-2, 2, count), rng.uniform(2, 6, count)], 1)
+    means = means.astype(np.float32)
     scene = Gaussians.from_colors(
-        means, np.tile(np.float32([1, 0, 0, 0]), (count, 1)), np.full((count, 3), 0.005, np.float32),
+        means, np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)), np.full((count, 3), 0.005, np.float32),
         np.full(count, 0.9, np.float32), rng.uniform(0, 1, (count, 3)).astype(np.float32),
     )  # fmt: skip
     camera = Camera.from_fov(480, 832, 1.0)

@@ -19,7 +19,7 @@ from openlyra.runs import RunFolder
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Say what is in a run folder, a scene, or a camera path. `openlyra info presets` lists the camera paths by name."""
+    """Say what is in a run folder, a scene or a camera path. `openlyra info presets` lists the camera paths by name."""
 
     source: tyro.conf.Positional[Path]
     """Run folder, scene (.ply, .splat), path file, or the word presets."""
@@ -41,7 +41,9 @@ class InfoCommand:
 def describe(source: Path) -> dict[str, Any]:
     """Facts by name. Raises InputError when it is none of the known things."""
     if str(source) == "presets" and not source.exists():
-        return {name: f"{info.summary} (strength {info.default_strength:g} {info.unit})" for name, info in PRESETS.items()}
+        return {
+            name: f"{info.summary} (strength {info.default_strength:g} {info.unit})" for name, info in PRESETS.items()
+        }
     if not source.exists():
         raise InputError(f"{source}: does not exist")
     if (source / "run.json").is_file():
@@ -53,7 +55,10 @@ def describe(source: Path) -> dict[str, Any]:
 
 def _run_facts(run: RunFolder) -> dict[str, Any]:
     manifest = run.manifest
-    stages = {f"stage {name}": f"{s['seconds']:.1f} s, peak {s['peak_memory_mb']:.0f} MB" for name, s in manifest.stages.items()}
+    stages = {
+        f"stage {name}": f"{stage['seconds']:.1f} s, peak {stage['peak_memory_mb']:.0f} MB"
+        for name, stage in manifest.stages.items()
+    }
     facts: dict[str, Any] = {"kind": "run", "photo": manifest.input["photo"], "finished": manifest.finished}
     facts |= {"memory frames": len(run.memory_indices()), **manifest.settings, **stages}
     facts |= {"licences of weights": manifest.licences or "none used"}
@@ -70,7 +75,8 @@ def _scene_facts(source: Path) -> dict[str, Any]:
     return {
         "kind": "scene", "gaussians": scene.count, "sh degree": scene.sh_degree, "bytes": source.stat().st_size,
         "x (right), 1-99 %": f"{low[0]:.3g} .. {high[0]:.3g}", "y (down), 1-99 %": f"{low[1]:.3g} .. {high[1]:.3g}",
-        "z (forward), 1-99 %": f"{low[2]:.3g} .. {high[2]:.3g}", "median opacity": round(float(np.median(scene.opacities)), 4),
+        "z (forward), 1-99 %": f"{low[2]:.3g} .. {high[2]:.3g}",
+        "median opacity": round(float(np.median(scene.opacities)), 4),
     }  # fmt: skip
 
 

@@ -24,7 +24,8 @@ def commands() -> tyro.extras.SubcommandApp:
 
     app = tyro.extras.SubcommandApp()
     for name, command in {
-        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "info": InfoCommand, "doctor": DoctorCommand,
+        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "info": InfoCommand,
+        "doctor": DoctorCommand,
     }.items():  # fmt: skip
         app.command(command, name=name)
     evaluate = tyro.extras.SubcommandApp()
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise
-        advice = "free some space and continue with --resume" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the permissions"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space and continue with --resume" if full else "check the permissions"
         return _fail(f"{error.filename or 'output'}: {error.strerror}; {advice}", given)
 
 

@@ -14,10 +14,10 @@ from openlyra.errors import InputError, OutputExistsError
 from openlyra.formats import read_gaussians
 from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
+from openlyra.generation.plan import is_preset
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.geometry.presets import measure_center_depth, preset
 from openlyra.geometry.trajectory_io import read_trajectory
-from openlyra.generation.plan import is_preset
 from openlyra.media.video import VideoWriter
 from openlyra.world import CreateSettings
 

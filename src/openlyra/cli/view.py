@@ -11,9 +11,9 @@ import tyro
 
 from openlyra.cli.console import Verbosity, say
 from openlyra.errors import InputError, OutputExistsError
+from openlyra.explorer.viewer import export_viewer
 from openlyra.formats import read_gaussians
 from openlyra.geometry.trajectory_io import read_trajectory
-from openlyra.explorer.viewer import export_viewer
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def psnr(image: np.ndarray, reference: np.ndarray, mask: np.ndarray | None = Non
 
 
 def ssim(image: np.ndarray, reference: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004): 11x11 Gaussian window of deviation 1.5, mean over pixels and channels."""
+    """Structural similarity (Wang et al. 2004): 11x11 Gaussian window of deviation 1.5, mean of pixels and channels."""
     a, b = as_unit(image), as_unit(reference)
 
     def blur(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How good a run is: does the scene look like the photo and like the video, is it closed, does a path that returns come back."""
+"""How good a run is: does the scene look like the photo and the video, is it closed, does a path that returns come back."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def comes_back(first: Camera, last: Camera, path: Trajectory) -> bool:
     moved = extent > 1e-6 or float(turned.min()) < 0.9999
     distance = float(np.linalg.norm(relative[:3, 3]))
     same_lens = np.allclose(first.intrinsics, last.intrinsics, rtol=1e-3)
-    return bool(moved and same_lens and angle < RETURN_ANGLE_DEGREES and distance <= RETURN_DISTANCE * max(extent, 1e-6) + 1e-9)
+    near = distance <= RETURN_DISTANCE * max(extent, 1e-6) + 1e-9
+    return bool(moved and same_lens and angle < RETURN_ANGLE_DEGREES and near)
 
 
 def _round(value: float, digits: int = 2) -> float:

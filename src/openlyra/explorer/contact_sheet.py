@@ -18,7 +18,7 @@ EDGE = np.array([255, 240, 120], np.float32)
 
 
 def write_contact_sheet(run: RunFolder, surfaces: Surfaces, path: Trajectory) -> None:
-    """Write ``contact_sheet.jpg``: twelve frames along the path, under each a half-size twin with new regions in orange."""
+    """Write ``contact_sheet.jpg``: twelve frames along the path, under each a grey twin with new regions in orange."""
     picks = np.unique(np.linspace(0, len(path) - 1, TILES).round().astype(int))
     tiles = [_tile(run.read_frame(int(i)), surfaces.shares(path[int(i)])[..., 2]) for i in picks]
     columns = min(COLUMNS, len(tiles))

@@ -17,7 +17,6 @@ from openlyra.geometry.depth_edges import near_and_far_sides
 from openlyra.geometry.poses import quaternion_from_matrix
 from openlyra.memory.frame import MemoryFrame
 
-
 MAX_BACKING_OFFSET = 0.15
 
 
@@ -25,7 +24,7 @@ MAX_BACKING_OFFSET = 0.15
 class LiftSettings:
     """How a pixel becomes a Gaussian."""
 
-    footprint: float = 0.42
+    footprint: float = 0.37
     """Standard deviation in the surface, in pixel spacings. Small, so that the photo stays sharp."""
     backing_footprint: float = 0.75
     """The same for the backing, in spacings of its own (twice as wide) grid: it closes gaps when coming nearer."""
@@ -40,9 +39,10 @@ class LiftSettings:
 
 
 def _inner_slope(values: np.ndarray, usable: np.ndarray, axis: int) -> np.ndarray:
-    """Per-pixel slope along an axis from the flatter of the two neighbours: a jump on one side does not count. (H, W)."""
+    """(H, W) slope per pixel along an axis from the flatter of the two neighbours: a jump on one side does not count."""
     step = np.diff(values, axis=axis)
-    both = np.logical_and(np.take(usable, range(1, values.shape[axis]), axis), np.take(usable, range(values.shape[axis] - 1), axis))
+    size = values.shape[axis]
+    both = np.logical_and(np.take(usable, range(1, size), axis), np.take(usable, range(size - 1), axis))
     step = np.where(both, step, np.inf)
     pad_after = [(0, 0), (0, 0)]
     pad_after[axis] = (0, 1)
@@ -55,7 +55,7 @@ def _inner_slope(values: np.ndarray, usable: np.ndarray, axis: int) -> np.ndarra
 
 
 def _tangents(frame: MemoryFrame, mask: np.ndarray, max_slope: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Camera-space points and their change per pixel step right and down, at the masked pixels: three (N, 3) float64."""
+    """Camera-space points and their change per pixel step right and down at the masked pixels: three (N, 3) float64."""
     inverse = 1.0 / frame.depth.astype(np.float64)
     slope_u = _inner_slope(inverse, frame.valid, 1)[mask]
     slope_v = _inner_slope(inverse, frame.valid, 0)[mask]
@@ -74,7 +74,7 @@ def _tangents(frame: MemoryFrame, mask: np.ndarray, max_slope: float) -> tuple[n
 
 
 def _ellipse(tangent_u: np.ndarray, tangent_v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (N, 3, 3), columns = long axis, short axis, normal, and the in-plane deviations (N, 2) of the pixel ellipse."""
+    """Rotation (N, 3, 3), columns = long axis, short axis, normal, and in-plane deviations (N, 2) of the pixel ellipse."""
     a = np.einsum("ni,ni->n", tangent_u, tangent_u)
     b = np.einsum("ni,ni->n", tangent_u, tangent_v)
     c = np.einsum("ni,ni->n", tangent_v, tangent_v)
@@ -133,7 +133,8 @@ def lift_backing(frame: MemoryFrame, mask: np.ndarray | None = None, settings: L
 
     def blocks(values: np.ndarray) -> np.ndarray:
         trimmed = values[: 2 * height, : 2 * width]
-        return trimmed.reshape(height, 2, width, 2, *values.shape[2:]).swapaxes(1, 2).reshape(height, width, 4, *values.shape[2:])
+        rest = values.shape[2:]
+        return trimmed.reshape(height, 2, width, 2, *rest).swapaxes(1, 2).reshape(height, width, 4, *rest)
 
     outline = np.logical_or(*near_and_far_sides(frame.depth))
     whole = blocks(mask).all(2) & ~ndimage.binary_dilation(blocks(outline).any(2))
@@ -146,7 +147,7 @@ def lift_backing(frame: MemoryFrame, mask: np.ndarray | None = None, settings: L
         blocks(frame.image).mean(2).round().astype(np.uint8),
         ((1 + offset) / inverse).astype(np.float32),
         whole,
-        blocks(frame.sky).any(2),
+        np.asarray(blocks(frame.sky).any(2)),
         frame.camera.cropped(0, 0, 2 * height, 2 * width).resized(height, width),
     )
     return _place(coarse, whole, settings.backing_footprint, settings)

@@ -161,18 +161,19 @@ def complete_depth(view: PartialView, far: float, seen: SeenSpace | None = None)
             depth[wanted] = 1.0 / np.maximum(_continue_surface(depth, mine, wanted)[wanted], 1.0 / far)
             sky[wanted] = False
     if seen is not None:
-        depth, sky = _out_of_seen_space(depth, sky, view.hole, far, seen, bool((seeds & sky).any()))
+        depth, sky = _out_of_seen_space(depth, sky, view.hole, far, seen, seeds)
     return CompletedDepth(depth.astype(np.float32), sky)
 
 
 def _out_of_seen_space(
-    depth: np.ndarray, sky: np.ndarray, hole: np.ndarray, far: float, seen: SeenSpace, sky_at_border: bool
+    depth: np.ndarray, sky: np.ndarray, hole: np.ndarray, far: float, seen: SeenSpace, seeds: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Depth and sky with everything moved that would hide what was seen before."""
     blocked = seen.blocked(depth, hole & ~sky)
-    if sky_at_border and blocked.any():
+    if (seeds & sky).any() and blocked.any():
         # Whole patches rather than single pixels become sky, or their outline would be ragged.
-        patch = ndimage.binary_closing(blocked, iterations=3) & hole
+        to_sky_border, to_ground_border = (ndimage.distance_transform_edt(~s) for s in (seeds & sky, seeds & ~sky))
+        patch = ndimage.binary_closing(blocked, iterations=3) & hole & (to_sky_border < 1.5 * to_ground_border + 12)
         to_sky = patch & ~seen.blocked(np.full(depth.shape, far), patch)
         depth, sky = np.where(to_sky, far, depth), sky | to_sky
     return seen.pushed_back(depth, hole & ~sky, far), sky

@@ -107,13 +107,26 @@ def complete_view(
     view = surfaces.partial_view(camera, hole, look)
     seen = SeenSpace(frames, camera)
     completed = complete_depth(view, far, seen)
-    guess = np.where(hole[..., None], membrane(look.color, hole), look.color).astype(np.float32)
+    copyable = ~hole & (view.foreground < 0.3)
+    guess = np.where(hole[..., None], _mirrored(look.color, copyable), look.color).astype(np.float32)
     target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
-    own = GuidedImage(look.color, target.log_depth, completed.sky, ~hole & (view.foreground < 0.3))
+    own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
     painted = paint(target, _stacked(own, _as_source(frames[0])), seed, patchmatch)
     image = to_bytes(_blend_seam(painted, look.color, hole))
-    new = hole & ~(seen.known(completed.depth, hole) & (look.alpha > 0.5))
+    repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
+    new = hole & ~repeated & ~seen.blocked(completed.depth, hole)
     return MemoryFrame(index, image, completed.depth, new, completed.sky, camera)
+
+
+def _mirrored(color: np.ndarray, copyable: np.ndarray) -> np.ndarray:
+    """A first guess with texture in it: every pixel takes its mirror image at the nearest background pixel."""
+    if not copyable.any():
+        return color
+    at = np.indices(copyable.shape)
+    nearest = ndimage.distance_transform_edt(~copyable, return_distances=False, return_indices=True)
+    mirror = np.clip(2 * nearest - at, 0, np.array(copyable.shape)[:, None, None] - 1)
+    usable = copyable[mirror[0], mirror[1]]
+    return color[np.where(usable, mirror[0], nearest[0]), np.where(usable, mirror[1], nearest[1])]
 
 
 def _as_source(photo: MemoryFrame) -> GuidedImage:

@@ -103,7 +103,8 @@ def plate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray, stiffness: 
     count = int(wanted.sum())
     if count == 0:
         return values
-    matrix = sparse.csr_matrix((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), (offset, count))
+    places = (np.concatenate(rows), np.concatenate(columns))
+    matrix = sparse.csr_matrix((np.concatenate(weights), places), (offset, count))
     normal = (matrix.T @ matrix + 1e-9 * sparse.identity(count)).tocsc()
     out = values.copy()
     out[wanted] = spsolve(normal, matrix.T @ np.concatenate(given))

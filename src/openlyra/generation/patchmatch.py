@@ -14,6 +14,7 @@ from numba import njit, prange
 from scipy import ndimage
 
 RADIUS = 3
+PATCH_PIXELS = np.float32((2 * RADIUS + 1) ** 2)
 FAR_COST = np.float32(1e30)
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 
@@ -40,6 +41,8 @@ class PatchMatchSettings:
     """Cost a patch pixel of a difference of one in log depth, in squared colour units."""
     sky_weight: float = 4.0
     """Cost a patch pixel of matching sky with something that is not."""
+    far_weight: float = 0.02
+    """Cost a patch pixel of copying from an image height away from the hole's border, in squared colour units."""
     coarsest: int = 40
     """Height in pixels of the coarsest level."""
     rounds: tuple[int, ...] = (2, 3, 5, 8)
@@ -58,13 +61,21 @@ def _hash(a: int, b: int, c: int, d: int) -> np.uint32:
 
 
 @njit(cache=True, fastmath=FAST)
-def _patch_cost(target, weight, t_depth, t_sky, source, s_depth, s_sky, y, x, sy, sx, guides, best):
-    """Weighted mean squared colour difference of two patches plus guidance at their centres; stops once above ``best``."""
+def _patch_cost(target, weight, t_depth, t_sky, anchor, source, s_depth, s_sky, y, x, sy, sx, guides, best):
+    """Weighted mean squared colour difference of two patches plus guidance: depth, sky, and nearness to the hole's border.
+
+    Rows of the source beyond the target's height belong to another view, of which nearness says nothing.
+    """
     height, width = weight.shape
     difference = min(abs(t_depth[y, x] - s_depth[sy, sx]), np.float32(1.5))
     guide = guides[0] * difference * difference
     if t_sky[y, x] != s_sky[sy, sx]:
         guide += guides[1]
+    if sy < height:
+        away_y, away_x = np.float32(sy - anchor[0, y, x]), np.float32(sx - anchor[1, y, x])
+        guide += guides[2] * min((away_y * away_y + away_x * away_x) / np.float32(height * height), np.float32(1))
+    else:
+        guide += np.float32(0.25) * guides[2]
     if guide >= best:
         return FAR_COST
     total = np.float32(0)
@@ -77,17 +88,20 @@ def _patch_cost(target, weight, t_depth, t_sky, source, s_depth, s_sky, y, x, sy
             d2 = target[y + dy, x + dx, 2] - source[sy + dy, sx + dx, 2]
             total += w * (d0 * d0 + d1 * d1 + d2 * d2)
             norm += w
+        # Weights are at most one, so the final mean cannot be below this.
+        if total * (np.float32(1) / PATCH_PIXELS) + guide >= best:
+            return FAR_COST
     return total / norm + guide
 
 
 @njit(cache=True, fastmath=FAST)
 def _best_match(
-    target, weight, t_depth, t_sky, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x, jump, seed, reach, guides,
+    target, weight, t_depth, t_sky, anchor, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x, jump, seed, reach, guides,
 ):  # fmt: skip
     """The best of a pixel's match, its neighbours' (``jump`` pixels away) and random ones: row, column, cost."""
     height, width = todo.shape
     by, bx = field[y, x, 0], field[y, x, 1]
-    best = _patch_cost(target, weight, t_depth, t_sky, source, s_depth, s_sky, y, x, by, bx,
+    best = _patch_cost(target, weight, t_depth, t_sky, anchor, source, s_depth, s_sky, y, x, by, bx,
                        guides, FAR_COST)  # fmt: skip
     attempt = 0
     while attempt < 6 or reach >= 1:
@@ -109,7 +123,7 @@ def _best_match(
                 reach //= 2
         attempt += 1
         if 0 <= cy < s_ok.shape[0] and 0 <= cx < s_ok.shape[1] and s_ok[cy, cx]:
-            c = _patch_cost(target, weight, t_depth, t_sky, source, s_depth, s_sky, y, x, cy, cx,
+            c = _patch_cost(target, weight, t_depth, t_sky, anchor, source, s_depth, s_sky, y, x, cy, cx,
                             guides, best)  # fmt: skip
             if c < best:
                 best, by, bx = c, cy, cx
@@ -118,7 +132,7 @@ def _best_match(
 
 @njit(parallel=True, cache=True, fastmath=FAST)
 def _match_round(
-    target, weight, t_depth, t_sky, todo, source, s_depth, s_sky, s_ok, s_list, field, new_field, new_cost,
+    target, weight, t_depth, t_sky, anchor, todo, source, s_depth, s_sky, s_ok, s_list, field, new_field, new_cost,
     jump, seed, reach, guides,
 ):  # fmt: skip
     """One round: every pixel to do looks for a better match; reads ``field``, writes the new arrays."""
@@ -127,7 +141,7 @@ def _match_round(
         for x in range(todo.shape[1]):
             if todo[y, x]:
                 by, bx, cost = _best_match(
-                    target, weight, t_depth, t_sky, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x, jump, seed,
+                    target, weight, t_depth, t_sky, anchor, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x, jump, seed,
                     reach, guides,
                 )  # fmt: skip
                 new_field[y, x, 0] = by
@@ -222,6 +236,13 @@ def _confidence(hole: np.ndarray) -> np.ndarray:
     return np.maximum(0.93 ** ndimage.distance_transform_edt(hole), 0.02).astype(np.float32)
 
 
+def _nearest_known(hole: np.ndarray) -> np.ndarray:
+    """(2, H, W) int32: row and column of the nearest pixel outside the hole."""
+    if hole.all():
+        return np.indices(hole.shape, np.int32)
+    return ndimage.distance_transform_edt(hole, return_distances=False, return_indices=True).astype(np.int32)
+
+
 def _synthesise(target, source, ok, field, rounds, seed, settings):
     """Match-and-vote rounds at one level. Returns the painted colours and the matches."""
     hole = target.mask
@@ -231,12 +252,13 @@ def _synthesise(target, source, ok, field, rounds, seed, settings):
     places = np.argwhere(ok).astype(np.int32)
     cost = np.zeros(hole.shape, np.float32)
     reach = max(ok.shape) // 2
-    guides = np.array([settings.depth_weight, settings.sky_weight], np.float32)
+    guides = np.array([settings.depth_weight, settings.sky_weight, settings.far_weight], np.float32)
+    anchor = _nearest_known(hole)
     for round_index in range(rounds):
         for step, jump in enumerate((8, 4, 2, 1)):
             new_field, new_cost = field.copy(), cost.copy()
             _match_round(
-                color, weight, target.log_depth, target.sky, todo, source.color, source.log_depth, source.sky, ok, places,
+                color, weight, target.log_depth, target.sky, anchor, todo, source.color, source.log_depth, source.sky, ok, places,
                 field, new_field, new_cost, jump, (seed * 64 + round_index) * 8 + step, reach, guides,
             )  # fmt: skip
             field, cost = new_field, new_cost

@@ -52,8 +52,8 @@ class PathRequest:
         stretch = (cameras.width / cameras.height) / (columns / rows)
         if abs(stretch - 1) > SAME_ASPECT:
             raise InputError(
-                f"{self.name}: its intrinsics are for {cameras.height}x{cameras.width} pixels, which is neither the photo's "
-                f"shape ({rows}x{columns}) nor --size {height}x{width}"
+                f"{self.name}: its intrinsics are for {cameras.height}x{cameras.width} pixels, which is neither the "
+                f"photo's shape ({rows}x{columns}) nor --size {height}x{width}"
             )
         scaled = cameras.resized(round(rows * self.fitted.scale), round(columns * self.fitted.scale))
         return scaled.cropped(-self.fitted.top, -self.fitted.left, height, width)

@@ -11,8 +11,8 @@ from openlyra.gaussians.lift import LiftSettings, lift, lift_backing
 from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation.complete_depth import PartialView
-from openlyra.geometry.depth_edges import foreground_rim
 from openlyra.geometry.camera import Camera
+from openlyra.geometry.depth_edges import foreground_rim
 from openlyra.memory.frame import MemoryFrame
 
 KNOWN_ALPHA = 0.9

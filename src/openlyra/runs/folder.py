@@ -1,4 +1,4 @@
-"""The folder of one run. Every file in it is written whole or not at all, so it can be killed at any moment and resumed."""
+"""The folder of one run. Every file is written whole or not at all, so a run can be killed at any moment and resumed."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class RunFolder:
         if occupied and resume:
             return RunFolder._resume(path, wanted)
         if occupied and not overwrite:
-            raise OutputExistsError(f"{path}: already holds a run; continue it with --resume or replace it with --overwrite")
+            raise OutputExistsError(
+                f"{path}: already holds a run; continue it with --resume or replace it with --overwrite"
+            )
         if occupied:
             shutil.rmtree(path)
         for folder in (path, path / "memory", path / "frames"):
@@ -75,8 +77,9 @@ class RunFolder:
                         "use the same or start over with --overwrite"
                     )
         for key, old_version in have.versions.items():
-            if wanted.versions.get(key) != old_version:
-                raise InputError(f"{path}: cannot resume, it was begun with {key} {old_version}, here is {wanted.versions.get(key)}")
+            here = wanted.versions.get(key)
+            if here != old_version:
+                raise InputError(f"{path}: cannot resume, it was begun with {key} {old_version}, here is {here}")
         for leftover in path.rglob("*.tmp"):
             leftover.unlink()
         for folder in (path / "memory", path / "frames"):
@@ -113,7 +116,7 @@ class RunFolder:
     def summary(self) -> dict[str, Any]:
         """What a program wants to know of a finished run."""
         seconds = sum(stage["seconds"] for stage in self.manifest.stages.values())
-        return {"run": str(self.path), "finished": self.manifest.finished, "seconds": round(seconds, 1), **self.manifest.__dict__}
+        return {"run": str(self.path), "seconds": round(seconds, 1), **self.manifest.__dict__}
 
     # The store of a walk.
 

@@ -46,7 +46,7 @@ def sha256(path: Path) -> str:
 
 @dataclass
 class Manifest:
-    """Content of ``run.json``. Timings differ from run to run; everything else is a function of settings and machine."""
+    """Content of ``run.json``. Timings differ from run to run; all else is a function of settings and machine."""
 
     settings: dict[str, Any]
     """The settings that shape the result, as given."""
