@@ -31,6 +31,7 @@ from openlyra.media.image import FittedPhoto, fit_photo, read_photo, write_image
 from openlyra.media.video import VideoWriter
 from openlyra.memory.frame import MemoryFrame
 from openlyra.runs import Manifest, RunFolder
+from openlyra.runs.folder import PHOTO
 from openlyra.runs.manifest import sha256
 
 REPORT_EVERY = 8
@@ -229,26 +230,26 @@ class _Creation:
         depth = np.where(sky, far, np.minimum(depth, 0.8 * far)).astype(np.float32)
         intrinsics = np.array([[result.focal, 0, self.width / 2], [0, result.focal, self.height / 2], [0, 0, 1]])
         camera = Camera(np.eye(4), intrinsics, self.width, self.height)
-        return MemoryFrame(0, self.fitted.image, depth, result.valid & self.fitted.valid, sky, camera)
+        return MemoryFrame(PHOTO, self.fitted.image, depth, result.valid & self.fitted.valid, sky, camera)
 
     def _walk_stage(self, run: RunFolder) -> None:
-        photo = run.load_memory(0)
+        photo = run.load_photo()
         far = FAR_SKY * float(np.median(photo.depth[~photo.sky])) if (~photo.sky).any() else FAR_SKY
         start = WalkInput(read_trajectory(run.path / "cameras.json"), far, self.settings.seed, self.estimator)
         load_generator(self.settings.generator).walk(start, run, self.advance)
 
     def _scene_stage(self, run: RunFolder) -> None:
-        indices = run.memory_indices()
+        frames = run.remembered()
         surfaces = Surfaces()
-        for number, index in enumerate(indices):
-            self.advance("scene", number, len(indices) + 1)
-            surfaces.add(run.load_memory(index), made=number > 0)
+        for number, frame in enumerate(frames):
+            self.advance("scene", number, len(frames) + 1)
+            surfaces.add(frame, made=number > 0)
         assert surfaces.gaussians is not None
         path = read_trajectory(run.path / "cameras.json")
         scene = within_budget(surfaces.gaussians, path.cameras, self.settings.quality)
         write_gaussians(scene, run.path / "scene.ply")
         write_contact_sheet(run, surfaces, path)
-        self.advance("scene", 1, 1)
+        self.advance("scene", len(frames) + 1, len(frames) + 1)
 
     def _video_stage(self, run: RunFolder) -> None:
         path = read_trajectory(run.path / "cameras.json")
@@ -259,7 +260,7 @@ class _Creation:
 
     def _viewer_stage(self, run: RunFolder) -> None:
         self.advance("viewer", 0, 1)
-        photo = run.load_memory(0)
+        photo = run.load_photo()
         export_viewer(
             read_gaussians(run.path / "scene.ply"), run.path / "viewer.html",
             trajectory=read_trajectory(run.path / "cameras.json"), title=self.photo_path.stem,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class CreateCommand:
 
 def _again() -> str:
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-    return " ".join(["openlyra", *words, "--resume"])
+    return shlex.join(["openlyra", *words, "--resume"])
 
 
 def first_run() -> bool:

@@ -16,7 +16,8 @@ GOALS = {"photo_psnr": 30.0, "path_psnr": 28.0, "opaque_share": 0.995, "loop_psn
 
 @dataclass(frozen=True)
 class EvaluateRunCommand:
-    """Measure a run: its scene against the photo and the video, holes, closed loops. Writes report.json, prints a table."""
+    """Measure a run: its scene against the photo and the video, holes, closed loops. Writes report.json, prints a
+    table."""
 
     run_folder: tyro.conf.Positional[Path]
     """Finished run folder."""

@@ -27,9 +27,9 @@ def commands() -> tyro.extras.SubcommandApp:
         "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "info": InfoCommand,
         "doctor": DoctorCommand,
     }.items():  # fmt: skip
-        app.command(command, name=name)
+        app.command(name=name)(command)
     evaluate = tyro.extras.SubcommandApp()
-    evaluate.command(EvaluateRunCommand, name="run")
+    evaluate.command(name="run")(EvaluateRunCommand)
     app.command(evaluate, name="evaluate")
     return app
 

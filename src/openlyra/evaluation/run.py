@@ -1,4 +1,5 @@
-"""How good a run is: does the scene look like the photo and the video, is it closed, does a path that returns come back."""
+"""How good a run is: does the scene look like the photo and the video, is it closed, does a path that returns come
+back."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ def evaluate_run(run: RunFolder, every: int = 1) -> RunReport:
     """Measure a run, every ``every``-th frame of its path and the last, and write ``report.json``."""
     scene = read_gaussians(run.path / "scene.ply")
     path = read_trajectory(run.path / "cameras.json")
-    photo_frame = run.load_memory(0)
+    photo_frame = run.load_photo()
     at_photo = render(scene, photo_frame.camera)
     picks = sorted({*range(0, len(path), every), len(path) - 1})
     similarity, structure, opaque = [], [], []

@@ -1,7 +1,7 @@
 """Colours of pixel-aligned Gaussians corrected so that they render as the image they came from.
 
-Neighbouring Gaussians overlap, which blurs the lifted image a little. A few steps of adding each pixel's residual back to its
-own Gaussian (Jacobi iterations of the deconvolution) undo it.
+Neighbouring Gaussians overlap, which blurs the lifted image a little. A few steps of adding each pixel's residual back
+to its own Gaussian (Jacobi iterations of the deconvolution) undo it.
 """
 
 from __future__ import annotations

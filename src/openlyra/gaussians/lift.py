@@ -1,8 +1,8 @@
 """From remembered frames to Gaussians: one flat, surface-aligned Gaussian a pixel.
 
-The ellipse of a Gaussian is the image of its pixel on the surface: with the tangents Tu, Tv (change of the 3D point for one
-pixel step) its in-plane covariance is footprint^2 (Tu Tu^T + Tv Tv^T). Slopes are taken inside a surface only, never across a
-depth edge, so foreground and background stay apart and no stretched "rubber sheet" joins them.
+The ellipse of a Gaussian is the image of its pixel on the surface: with the tangents Tu, Tv (change of the 3D point for
+one pixel step) its in-plane covariance is footprint^2 (Tu Tu^T + Tv Tv^T). Slopes are taken inside a surface only,
+never across a depth edge, so foreground and background stay apart and no stretched "rubber sheet" joins them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class LiftSettings:
 
 
 def _inner_slope(values: np.ndarray, usable: np.ndarray, axis: int) -> np.ndarray:
-    """(H, W) slope per pixel along an axis from the flatter of the two neighbours: a jump on one side does not count."""
+    """(H, W) slope per pixel along an axis from the flatter of the two neighbours: a jump on one side does not
+    count."""
     step = np.diff(values, axis=axis)
     size = values.shape[axis]
     both = np.logical_and(np.take(usable, range(1, size), axis), np.take(usable, range(size - 1), axis))
@@ -74,7 +75,8 @@ def _tangents(frame: MemoryFrame, mask: np.ndarray, max_slope: float) -> tuple[n
 
 
 def _ellipse(tangent_u: np.ndarray, tangent_v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (N, 3, 3), columns = long axis, short axis, normal, and in-plane deviations (N, 2) of the pixel ellipse."""
+    """Rotation (N, 3, 3), columns = long axis, short axis, normal, and in-plane deviations (N, 2) of the pixel
+    ellipse."""
     a = np.einsum("ni,ni->n", tangent_u, tangent_u)
     b = np.einsum("ni,ni->n", tangent_u, tangent_v)
     c = np.einsum("ni,ni->n", tangent_v, tangent_v)
@@ -122,10 +124,10 @@ def lift(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSetti
 
 
 def lift_backing(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSettings | None = None) -> Gaussians:
-    """A coarse second skin just behind the surface: one wide Gaussian for each two by two pixels that lie on one surface.
+    """A coarse second skin just behind the surface: one wide Gaussian for two by two pixels of one surface.
 
-    Seen from the frame's own camera it is covered; nearer or aslant it fills the gaps between the small Gaussians in front.
-    Blocks with a depth edge have none, so that it never sticks out beside an outline.
+    Seen from the frame's own camera it is covered; nearer or aslant it fills the gaps between the small Gaussians in
+    front. Blocks with a depth edge have none, so that it never sticks out beside an outline.
     """
     settings = settings or LiftSettings()
     mask = frame.valid if mask is None else mask & frame.valid

@@ -20,8 +20,8 @@ class WalkStore(Protocol):
         """Indices of the remembered frames in the order in which they were remembered."""
         ...
 
-    def load_memory(self, index: int) -> MemoryFrame:
-        """A remembered frame."""
+    def remembered(self) -> list[MemoryFrame]:
+        """All remembered frames in that order; the photo comes first."""
         ...
 
     def remember(self, frame: MemoryFrame) -> None:

@@ -1,8 +1,8 @@
 """Depth behind what was moved aside: the background goes on, sky stays at infinity, nothing joins front and back.
 
-The border of a hole is cut into surfaces where its depth jumps. Surfaces of the foreground (the near side of the edge that
-opened the hole) do not take part; every hole pixel goes to the nearest of the others, and each surface is continued in inverse
-depth, where planes are linear.
+The border of a hole is cut into surfaces where its depth jumps. Surfaces of the foreground (the near side of the edge
+that opened the hole) do not take part; every hole pixel goes to the nearest of the others, and each surface is
+continued in inverse depth, where planes are linear.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def _background_seeds(view: PartialView, band: np.ndarray, labels: np.ndarray) -
 
 
 def _continue_surface(depth: np.ndarray, seeds: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Inverse depth of one surface continued from its seeds into the wanted pixels. (H, W) float64, valid in ``wanted``."""
+    """Inverse depth of one surface continued from its seeds into the wanted pixels. (H, W) float64, valid in
+    ``wanted``."""
     rows, columns = np.nonzero(seeds | wanted)
     top, left = max(rows.min() - 1, 0), max(columns.min() - 1, 0)
     window = (slice(top, rows.max() + 2), slice(left, columns.max() + 2))

@@ -1,8 +1,9 @@
 """The exemplar generator: no network; what memory does not know is completed from examples in the photo itself.
 
 Keyframes are chosen where the path reveals the unknown. Memory is rendered into a keyframe, depth is completed first
-(background first), then colour by depth-guided patch matching, blended at the seam in the gradient domain. Only the new surface
-is remembered, and all frames of the video are memory seen from the path, so nothing flickers and a place revisited looks the same.
+(background first), then colour by depth-guided patch matching, blended at the seam in the gradient domain. Only the new
+surface is remembered, and all frames of the video are memory seen from the path, so nothing flickers and a place
+revisited looks the same.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class ExemplarGenerator:
     def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
         """Remember keyframes until nothing unknown is left along the path, then look at every frame."""
         surfaces = Surfaces()
-        frames = [store.load_memory(index) for index in store.memory_indices()]
+        frames = store.remembered()
         for number, frame in enumerate(frames):
             surfaces.add(frame, made=number > 0)
         total = len(start.trajectory)
@@ -66,8 +67,8 @@ class ExemplarGenerator:
         candidates = sorted({*window[:: self.settings.candidate_step], window[-1]})
         holes = {index: 1.0 for index in candidates}
         while True:
-            done = set(store.memory_indices())
-            open_candidates = [i for i in candidates if holes[i] > self.settings.tolerated_hole and i not in done - {0}]
+            done = set(store.memory_indices()[1:])
+            open_candidates = [i for i in candidates if holes[i] > self.settings.tolerated_hole and i not in done]
             for index in open_candidates:
                 holes[index] = float((surfaces.look(start.trajectory[index]).alpha < KNOWN_ALPHA).mean())
             worst = max(open_candidates, key=lambda i: (holes[i], i), default=None)
@@ -145,7 +146,8 @@ def _stacked(first: GuidedImage, second: GuidedImage) -> GuidedImage:
 
 
 def _blend_seam(painted: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Shift the paint by the membrane of the jump at the hole's border (Poisson blending with the paint's gradients)."""
+    """Shift the paint by the membrane of the jump at the hole's border (Poisson blending with the paint's
+    gradients)."""
     ring = ndimage.binary_dilation(hole) & ~hole
     inner = ndimage.binary_erosion(hole, border_value=1)
     edge = hole & ~inner

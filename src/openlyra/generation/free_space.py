@@ -1,6 +1,7 @@
 """What earlier frames already saw: empty space in front of every remembered pixel, and the surface itself.
 
-New surface may not stand where an earlier frame looked through, or the place would look different when it is visited again.
+New surface may not stand where an earlier frame looked through, or the place would look different when it is visited
+again.
 """
 
 from __future__ import annotations

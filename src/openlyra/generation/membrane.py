@@ -32,7 +32,7 @@ def _relax(values: np.ndarray, hole: np.ndarray, out: np.ndarray) -> None:
 
 
 def membrane(values: np.ndarray, hole: np.ndarray, steps: int = 24) -> np.ndarray:
-    """Fill the hole with the (nearly) harmonic function that meets its border: coarse to fine, then relaxed at each level.
+    """Fill the hole with the (nearly) harmonic function that meets its border, coarse to fine with relaxation.
 
     Args:
         values: (H, W) or (H, W, C) float; only pixels outside the hole are read.
@@ -68,12 +68,13 @@ def _membrane_level(field: np.ndarray, hole: np.ndarray, steps: int) -> np.ndarr
 
 
 def plate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray, stiffness: float = 4.0) -> np.ndarray:
-    """Continue a field into wanted pixels so that planes stay planes: least squares of second and (weakly) first differences.
+    """Continue a field so that planes stay planes: least squares of second and (weakly) first differences.
 
     Args:
         values: (H, W) float64.
         known: (H, W) bool, pixels whose value is given.
-        wanted: (H, W) bool, pixels to fill; disjoint from ``known``. Keep it small: one sparse solve with this many unknowns.
+        wanted: (H, W) bool, pixels to fill; disjoint from ``known``. Keep it small: one sparse solve with this many
+            unknowns.
         stiffness: weight of second against first differences; larger continues slopes further.
 
     Returns:
@@ -82,18 +83,18 @@ def plate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray, stiffness: 
     index = np.full(values.shape, -1)
     index[wanted] = np.arange(int(wanted.sum()))
     usable = known | wanted
-    equations: list[tuple[np.ndarray, ...]] = []
-    for axis in (0, 1):
-        for taps, weight in (((-1.0, 1.0), 0.02), ((1.0, -2.0, 1.0), stiffness)):
-            equations.append(_difference_rows(usable, index, axis, np.array(taps), weight))
+    differences = (np.array([-1.0, 1.0]), 0.02), (np.array([1.0, -2.0, 1.0]), stiffness)
+    equations = [
+        (_difference_rows(usable, axis, len(taps)), taps * weight) for axis in (0, 1) for taps, weight in differences
+    ]
     rows, columns, weights, given = [], [], [], []
     offset = 0
-    for flat, taps, weight in equations:
+    for flat, taps in equations:
         local = index.ravel()[flat]
         free = local >= 0
         keep = free.any(1)
         flat, local, free = flat[keep], local[keep], free[keep]
-        coefficient = np.broadcast_to(taps * weight, flat.shape)
+        coefficient = np.broadcast_to(taps, flat.shape)
         row = np.broadcast_to(np.arange(len(flat))[:, None] + offset, flat.shape)
         rows.append(row[free])
         columns.append(local[free])
@@ -111,15 +112,14 @@ def plate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray, stiffness: 
     return out
 
 
-def _difference_rows(usable, index, axis, taps, weight):
-    """Pixel indices (rows, taps) of all finite differences along an axis that lie wholly in usable pixels."""
-    size = len(taps)
+def _difference_rows(usable: np.ndarray, axis: int, size: int) -> np.ndarray:
+    """(N, size) flat pixel indices of all runs of ``size`` usable pixels along an axis."""
     pixels = np.arange(usable.size).reshape(usable.shape)
     length = usable.shape[axis] - size + 1
     if length <= 0:
-        return np.zeros((0, size), int), taps, weight
+        return np.zeros((0, size), int)
     windows = np.stack([np.take(pixels, range(k, k + length), axis).ravel() for k in range(size)], 1)
-    return windows[usable.ravel()[windows].all(1)], taps, weight
+    return windows[usable.ravel()[windows].all(1)]
 
 
 def nearest_labels(labels: np.ndarray, seeds: np.ndarray) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Depth-guided multi-scale patch matching: paints the unknown part of an image with what is known of it and of other views.
+"""Depth-guided multi-scale patch matching: paints the unknown part of an image with what is known.
 
-Patch matching with random search (Barnes et al. 2009) inside a coarse-to-fine synthesis with voting (Wexler et al. 2007). Ours
-adds guidance: a patch is a good source only if it lies at a similar depth and if sky stays sky. All loops read one buffer and
-write another, with random numbers hashed from (seed, pixel), so the result does not depend on the number of threads.
+Patch matching with random search (Barnes et al. 2009) inside a coarse-to-fine synthesis with voting (Wexler et al.
+2007). Ours adds guidance: a patch is a good source only if it lies at a similar depth and if sky stays sky. All loops
+read one buffer and write another, with random numbers hashed from (seed, pixel), so the result does not depend on the
+number of threads.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _hash(a: int, b: int, c: int, d: int) -> np.uint32:
 
 @njit(cache=True, fastmath=FAST)
 def _patch_cost(target, weight, t_depth, t_sky, anchor, source, s_depth, s_sky, y, x, sy, sx, guides, best):
-    """Weighted mean squared colour difference of two patches plus guidance: depth, sky, and nearness to the hole's border.
+    """Weighted mean squared colour difference of two patches plus guidance: depth, sky, nearness to the border.
 
     Rows of the source beyond the target's height belong to another view, of which nearness says nothing.
     """
@@ -96,7 +97,8 @@ def _patch_cost(target, weight, t_depth, t_sky, anchor, source, s_depth, s_sky, 
 
 @njit(cache=True, fastmath=FAST)
 def _best_match(
-    target, weight, t_depth, t_sky, anchor, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x, jump, seed, reach, guides,
+    target, weight, t_depth, t_sky, anchor, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x, jump, seed, reach,
+    guides,
 ):  # fmt: skip
     """The best of a pixel's match, its neighbours' (``jump`` pixels away) and random ones: row, column, cost."""
     height, width = todo.shape
@@ -141,8 +143,8 @@ def _match_round(
         for x in range(todo.shape[1]):
             if todo[y, x]:
                 by, bx, cost = _best_match(
-                    target, weight, t_depth, t_sky, anchor, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x, jump, seed,
-                    reach, guides,
+                    target, weight, t_depth, t_sky, anchor, todo, source, s_depth, s_sky, s_ok, s_list, field, y, x,
+                    jump, seed, reach, guides,
                 )  # fmt: skip
                 new_field[y, x, 0] = by
                 new_field[y, x, 1] = bx
@@ -150,19 +152,19 @@ def _match_round(
 
 
 @njit(parallel=True, cache=True, fastmath=FAST)
-def _vote(todo, paint, source, field, cost, weight, bandwidth, out):
+def _vote(todo, hole, source, field, cost, weight, bandwidth, out):
     """Each pixel to paint becomes the weighted mean of what the overlapping matched patches say of it."""
     height, width = todo.shape
     for row in prange(height):
         y = np.int64(row)
         for x in range(width):
-            if not paint[y, x]:
+            if not hole[y, x]:
                 continue
             r = np.float32(0)
             g = np.float32(0)
             b = np.float32(0)
             norm = np.float32(0)
-            for dy in range(max(-RADIUS, -y), min(RADIUS, height - 1 - y) + 1):
+            for dy in range(max(-RADIUS, -y), min(RADIUS, height - 1 - y) + 1):  # type: ignore[call-overload]
                 for dx in range(max(-RADIUS, -x), min(RADIUS, width - 1 - x) + 1):
                     qy, qx = y + dy, x + dx
                     if not todo[qy, qx]:
@@ -258,8 +260,8 @@ def _synthesise(target, source, ok, field, rounds, seed, settings):
         for step, jump in enumerate((8, 4, 2, 1)):
             new_field, new_cost = field.copy(), cost.copy()
             _match_round(
-                color, weight, target.log_depth, target.sky, anchor, todo, source.color, source.log_depth, source.sky, ok, places,
-                field, new_field, new_cost, jump, (seed * 64 + round_index) * 8 + step, reach, guides,
+                color, weight, target.log_depth, target.sky, anchor, todo, source.color, source.log_depth, source.sky,
+                ok, places, field, new_field, new_cost, jump, (seed * 64 + round_index) * 8 + step, reach, guides,
             )  # fmt: skip
             field, cost = new_field, new_cost
         scale = max(float(np.percentile(cost[hole], 60)), 1e-5)
@@ -267,16 +269,20 @@ def _synthesise(target, source, ok, field, rounds, seed, settings):
     return color, field
 
 
-def paint(target: GuidedImage, source: GuidedImage, seed: int, settings: PatchMatchSettings | None = None) -> np.ndarray:
+def paint(
+    target: GuidedImage, source: GuidedImage, seed: int, settings: PatchMatchSettings | None = None
+) -> np.ndarray:
     """Colours for the hole of ``target`` made of patches of ``source``.
 
     Args:
-        target: what to paint; ``mask`` is the hole, ``color`` holds a first guess there, depth and sky are already complete.
+        target: what to paint; ``mask`` is the hole, ``color`` holds a first guess there, depth and sky are already
+            complete.
         source: where to copy from; only pixels of its ``mask`` are copied.
         seed: of all random choices; the same seed gives the same bytes.
 
     Returns:
-        (H, W, 3) float32; outside the hole the colours of ``target``. Without any copyable patch the first guess is returned.
+        (H, W, 3) float32; outside the hole the colours of ``target``. Without any copyable patch the first guess is
+        returned.
     """
     settings = settings or PatchMatchSettings()
     levels = [(target, ~target.mask, source, source.mask)]

@@ -82,7 +82,8 @@ class Surfaces:
     def partial_view(self, camera: Camera, hole: np.ndarray, look: Look) -> PartialView:
         """What depth completion needs to know of a view.
 
-        Depth is the inverse of the mean inverse depth: at an outline before the sky the mean depth would lie far behind both.
+        Depth is the inverse of the mean inverse depth: at an outline before the sky the mean depth would lie far behind
+        both.
         """
         assert self.gaussians is not None, "no frame was added"
         z = np.maximum(np.asarray(camera.project(self.gaussians.means.astype(np.float64))[1]), 0.01)

@@ -14,7 +14,8 @@ BEND = 3.0
 def jumps(depth: np.ndarray, axis: int) -> np.ndarray:
     """Edges between neighbours along an axis: a large step that the slope on neither side explains.
 
-    Steep ground near the horizon has large ratios between rows without any edge; there the steps before and after are as large.
+    Steep ground near the horizon has large ratios between rows without any edge; there the steps before and after are
+    as large.
 
     Returns:
         bool, one shorter than ``depth`` along the axis.
@@ -54,7 +55,7 @@ def foreground_rim(depth: np.ndarray, width: int = 3) -> np.ndarray:
 
 
 def fatten_foreground(depth: np.ndarray, sky: np.ndarray, pixels: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Move every depth edge outwards, so that the mixed colours of an outline belong to the front and not to the background.
+    """Move every depth edge outwards, so that the mixed colours of an outline belong to the front.
 
     Returns:
         depth (H, W) and sky (H, W) after the move.

@@ -265,8 +265,12 @@ PRESETS: dict[str, PresetInfo] = {
     "there-and-back": PresetInfo("forward, then backward to the start", 0.35, "depths", _there_and_back),
     "walk": PresetInfo("walks forward with a slight human sway", 0.5, "depths", _walk),
     "zoom-in": PresetInfo("the reference's forward move, eased", 0.5, "depths", _along(0, 0, 1)),
-    "zoom-out": PresetInfo("the reference's backward and rising move (its strength is 1.5), eased", 0.6, "depths", _zoom_out),
-    "zoom-in-out": PresetInfo("zooms out, then in through the photo to a third in front (reference: 1.5)", 0.6, "depths", _zoom_in_out),
+    "zoom-out": PresetInfo(
+        "the reference's backward and rising move (its strength is 1.5), eased", 0.6, "depths", _zoom_out
+    ),
+    "zoom-in-out": PresetInfo(
+        "zooms out, then in through the photo to a third in front (reference: 1.5)", 0.6, "depths", _zoom_in_out
+    ),
     "dolly-zoom-in": PresetInfo(
         "forward while the lens widens: the centre keeps its size", 0.35, "depths", _dolly_zoom(1), 1.0
     ),

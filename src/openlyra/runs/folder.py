@@ -1,4 +1,5 @@
-"""The folder of one run. Every file is written whole or not at all, so a run can be killed at any moment and resumed."""
+"""The folder of one run. Every file is written whole or not at all, so a run can be killed at any moment and
+resumed."""
 
 from __future__ import annotations
 
@@ -19,6 +20,14 @@ from openlyra.memory.spatial_memory import load_frame, save_frame
 from openlyra.runs.manifest import Manifest, peak_memory_mb, sha256
 
 MANIFEST = "run.json"
+PHOTO = -1
+"""Index of the photo among the remembered frames; frames of the walk have that of their place on the path."""
+FOLDERS = ("frames", "memory")
+FILES = (
+    MANIFEST, "input.png", "cameras.json", "cameras.npz", "scene.ply", "contact_sheet.jpg", "video.mp4", "viewer.html",
+    "report.json",
+)  # fmt: skip
+"""What a run consists of; nothing else is ever deleted."""
 
 
 class RunFolder:
@@ -48,7 +57,7 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise OutputExistsError(f"{path}: is a file; give a folder for the run")
         is_run = (path / MANIFEST).is_file()
-        occupied = path.is_dir() and any(not _is_temporary(p) for p in path.iterdir())
+        occupied = path.is_dir() and any(not _is_leftover(p) for p in path.iterdir())
         if occupied and not is_run:
             raise OutputExistsError(f"{path}: holds other files than a run; give a new or empty folder")
         if occupied and resume:
@@ -58,7 +67,7 @@ class RunFolder:
                 f"{path}: already holds a run; continue it with --resume or replace it with --overwrite"
             )
         if occupied:
-            shutil.rmtree(path)
+            RunFolder._clear(path)
         for folder in (path, path / "memory", path / "frames"):
             folder.mkdir(parents=True, exist_ok=True)
         run = RunFolder(path, wanted)
@@ -66,9 +75,27 @@ class RunFolder:
         return run
 
     @staticmethod
+    def _clear(path: Path) -> None:
+        """Delete a run, and nothing that is not part of one."""
+        foreign = [p.name for p in path.iterdir() if p.name not in (*FILES, *FOLDERS) and not _is_temporary(p)]
+        if foreign:
+            raise OutputExistsError(
+                f"{path}: holds '{min(foreign)}', which is not part of a run; move it away or give a new folder"
+            )
+        # Whoever is killed here must not find a finished run with half of its files.
+        Manifest({}, {}).save(path / MANIFEST)
+        for part in path.iterdir():
+            if part.is_dir() and not part.is_symlink():
+                shutil.rmtree(part)
+            elif part.name != MANIFEST:
+                part.unlink()
+
+    @staticmethod
     def _resume(path: Path, wanted: Manifest) -> RunFolder:
         run = RunFolder.open(path)
         have = run.manifest
+        if not have.settings:
+            raise InputError(f"{path}: cannot resume, the run in it was being replaced; start over with --overwrite")
         for what, old, new in (("setting", have.settings, wanted.settings), ("input", have.input, wanted.input)):
             for key in sorted({*old, *new}):
                 if old.get(key) != new.get(key):
@@ -80,7 +107,7 @@ class RunFolder:
             here = wanted.versions.get(key)
             if here != old_version:
                 raise InputError(f"{path}: cannot resume, it was begun with {key} {old_version}, here is {here}")
-        for leftover in path.rglob("*.tmp"):
+        for leftover in path.rglob(".*.tmp"):
             leftover.unlink()
         for folder in (path / "memory", path / "frames"):
             folder.mkdir(exist_ok=True)
@@ -124,9 +151,17 @@ class RunFolder:
         """Remembered frames in the order in which they were remembered (file names carry the order)."""
         return [index for _, index, _ in self._memory_files()]
 
+    def load_photo(self) -> MemoryFrame:
+        """The photo as it was remembered: the first frame of all."""
+        return load_frame(self._memory_files()[0][2])
+
     def load_memory(self, index: int) -> MemoryFrame:
-        """A remembered frame."""
+        """The first remembered frame with that index (the photo and the completion of its padding both have 0)."""
         return next(load_frame(path) for _, i, path in self._memory_files() if i == index)
+
+    def remembered(self) -> list[MemoryFrame]:
+        """All remembered frames, in order."""
+        return [load_frame(path) for _, _, path in self._memory_files()]
 
     def remember(self, frame: MemoryFrame) -> None:
         """Add a frame to ``memory/``."""
@@ -160,3 +195,8 @@ class RunFolder:
 
 def _is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def _is_leftover(path: Path) -> bool:
+    """What a run that was killed before it wrote its manifest leaves behind."""
+    return _is_temporary(path) or (path.name in FOLDERS and path.is_dir() and not any(path.iterdir()))
