@@ -1,0 +1,74 @@
+"""Depth behind what was moved aside: the background goes on, never the foreground."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from openlyra.generation.complete_depth import PartialView, complete_depth
+from openlyra.geometry.depth_edges import foreground_rim
+
+FAR = 300.0
+SHAPE = (64, 96)
+
+
+def view(depth: np.ndarray, hole: np.ndarray, sky: np.ndarray | None = None, rim_width: int = 3) -> PartialView:
+    sky = np.zeros(depth.shape, bool) if sky is None else sky
+    rim = foreground_rim(depth.astype(np.float32), rim_width).astype(np.float32)
+    return PartialView(np.full((*depth.shape, 3), 0.5, np.float32), depth.astype(np.float32), hole, rim, sky)
+
+
+def strip(first: int, last: int) -> np.ndarray:
+    hole = np.zeros(SHAPE, bool)
+    hole[10:60, first:last] = True
+    return hole
+
+
+@pytest.mark.parametrize(
+    "rim_width",
+    [
+        pytest.param(3, marks=pytest.mark.xfail(strict=True, reason="the border band reaches past a rim of three pixels")),
+        6,
+    ],
+)
+def test_behind_a_near_object_the_wall_goes_on(rim_width: int) -> None:
+    depth = np.full(SHAPE, 10.0)
+    depth[10:60, 10:40] = 2.0
+    hole = strip(40, 52)
+    partial = view(depth, hole, rim_width=rim_width)
+    completed = complete_depth(partial, FAR)
+    np.testing.assert_allclose(completed.depth[hole], 10.0, rtol=0.02)
+    assert not completed.sky.any()
+    np.testing.assert_array_equal(completed.depth[~hole], partial.depth[~hole])
+
+
+@pytest.mark.parametrize(
+    "rim_width",
+    [
+        pytest.param(3, marks=pytest.mark.xfail(strict=True, reason="the border band reaches past a rim of three pixels")),
+        6,
+    ],
+)
+def test_beside_a_tower_before_the_sky_is_sky(rim_width: int) -> None:
+    depth, sky = np.full(SHAPE, FAR), np.ones(SHAPE, bool)
+    depth[10:, 10:40], sky[10:, 10:40] = 8.0, False
+    hole = strip(40, 52)
+    completed = complete_depth(view(depth, hole, sky, rim_width), FAR)
+    assert completed.sky[hole].all()
+    np.testing.assert_allclose(completed.depth[hole], FAR)
+
+
+def test_the_ground_goes_on_as_a_plane_beyond_the_picture() -> None:
+    rows = np.arange(SHAPE[0])[:, None] + 0.5
+    ground = np.broadcast_to(1.6 * 80.0 / (rows + 6.0), SHAPE)
+    hole = np.zeros(SHAPE, bool)
+    hole[48:] = True
+    completed = complete_depth(view(ground, hole), FAR)
+    np.testing.assert_allclose(completed.depth[hole], ground[hole], rtol=0.1)
+
+
+def test_nothing_and_everything_unknown() -> None:
+    depth = np.full(SHAPE, 4.0)
+    np.testing.assert_array_equal(complete_depth(view(depth, np.zeros(SHAPE, bool)), FAR).depth, depth)
+    blind = complete_depth(view(depth, np.ones(SHAPE, bool)), FAR)
+    assert blind.sky.all() and (blind.depth == FAR).all()

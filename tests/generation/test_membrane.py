@@ -1,0 +1,60 @@
+"""Membranes and plates through holes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from openlyra.generation.membrane import membrane, nearest_labels, plate
+
+
+def hole_in_the_middle(height: int = 48, width: int = 64) -> np.ndarray:
+    hole = np.zeros((height, width), bool)
+    hole[14:35, 20:45] = True
+    return hole
+
+
+def test_membrane_continues_a_ramp() -> None:
+    rows, columns = np.mgrid[:48, :64]
+    ramp = 0.3 * columns - 0.2 * rows
+    hole = hole_in_the_middle()
+    filled = membrane(np.where(hole, 1e6, ramp), hole)
+    assert np.abs(filled - ramp)[hole].max() < 0.05 * np.ptp(ramp[hole])
+    np.testing.assert_array_equal(filled[~hole], ramp[~hole].astype(np.float32))
+
+
+def test_membrane_keeps_a_constant_up_to_the_image_border() -> None:
+    hole = np.zeros((33, 41), bool)
+    hole[5:, 10:] = True
+    filled = membrane(np.where(hole[..., None], -5.0, [0.25, 0.5, 0.75]), hole)
+    np.testing.assert_allclose(filled, np.broadcast_to([0.25, 0.5, 0.75], filled.shape), atol=1e-4)
+
+
+def test_membrane_stays_within_its_border() -> None:
+    values = np.random.default_rng(1).uniform(2, 3, (48, 64))
+    hole = hole_in_the_middle()
+    filled = membrane(values, hole)
+    assert filled[hole].min() >= 2 and filled[hole].max() <= 3
+
+
+def test_membrane_without_and_with_nothing_but_hole() -> None:
+    values = np.random.default_rng(2).uniform(size=(9, 7)).astype(np.float32)
+    np.testing.assert_array_equal(membrane(values, np.zeros((9, 7), bool)), values)
+    assert not membrane(values, np.ones((9, 7), bool)).any()
+
+
+def test_plate_continues_a_plane_outwards() -> None:
+    rows, columns = np.mgrid[:20, :30]
+    plane = 5 + 0.3 * columns - 0.7 * rows
+    known = np.zeros(plane.shape, bool)
+    known[:, :12] = True
+    filled = plate(np.where(known, plane, 0.0), known, ~known)
+    # First differences are held back a little, so that a slope does not run away.
+    assert np.abs(filled - plane)[:, :18].max() < 0.02
+    assert np.abs(filled - plane).max() < 0.05 * np.ptp(plane)
+    np.testing.assert_array_equal(filled[known], plane[known])
+
+
+def test_nearest_labels() -> None:
+    labels, seeds = np.zeros((1, 7), int), np.zeros((1, 7), bool)
+    labels[0, [1, 6]], seeds[0, [1, 6]] = (4, 9), True
+    np.testing.assert_array_equal(nearest_labels(labels, seeds), [[4, 4, 4, 4, 9, 9, 9]])
