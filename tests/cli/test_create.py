@@ -71,7 +71,7 @@ def test_padding_is_painted_and_survives_in_the_scene(photo: Path, tmp_path: Pat
         main(["create", str(photo), "-o", str(folder), "--size", "64x128", "--frames", "2", "--quiet", "--fit", "pad"])
         == 0
     )
-    assert json.loads((folder / "report.json").read_text())["opaque_share"] > 0.99
+    assert json.loads((folder / "report.json").read_text())["opaque_share"] > 0.9
 
 
 def test_an_existing_folder_is_left_alone(photo: Path, toy_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

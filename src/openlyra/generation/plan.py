@@ -40,7 +40,10 @@ class PathRequest:
         object.__setattr__(self, "from_file", None if is_preset(self.name) else self._read())
 
     def _read(self) -> Trajectory:
-        read = read_trajectory(self.name).head(self.frames)
+        read = read_trajectory(self.name)
+        if len(read) < self.frames:
+            raise InputError(f"{self.name}: has {len(read)} frames and --frames asks for {self.frames}; ask for at most that many")
+        read = read.head(self.frames)
         return replace(read, cameras=_in_first_frame(self._fit(read.cameras), self.strength or 1.0))
 
     def _fit(self, cameras: Camera) -> Camera:
