@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from openlyra.gaussians.render import contributions, render
 from openlyra.gaussians.spherical_harmonics import C0
@@ -19,7 +20,13 @@ OVERSHOOT = 0.15
 
 
 def fit_colors(
-    scene: Gaussians, start: int, camera: Camera, image: np.ndarray, mask: np.ndarray, iterations: int = 5
+    scene: Gaussians,
+    start: int,
+    camera: Camera,
+    image: np.ndarray,
+    mask: np.ndarray,
+    fixed: np.ndarray,
+    iterations: int = 5,
 ) -> Gaussians:
     """Fit the base colours of the Gaussians from ``start`` on, which stand for the masked pixels in row-major order.
 
@@ -28,12 +35,16 @@ def fit_colors(
         camera: the image's camera.
         image: (H, W, 3) uint8.
         mask: (H, W) bool with ``scene.count - start`` pixels set.
+        fixed: (H, W) bool, pixels whose Gaussians keep the image's colour: at an outline front and back share the
+            pixels, and each would be driven to an extreme to make up for the other.
         iterations: number of corrections.
     """
     target = image[mask].astype(np.float32) / 255.0
     sh = scene.sh.copy()
-    # One that lies hidden behind others cannot mend the pixel and must not try.
-    step = 0.8 * np.clip(4 * contributions(scene, camera)[start:, None] - 0.4, 0, 1)
+    # One that lies hidden behind others cannot mend the pixel and must not try; nor one at the border of the mask,
+    # where others share the pixel.
+    settled = ndimage.binary_erosion(mask & ~fixed, iterations=2, border_value=1)[mask][:, None]
+    step = 0.8 * settled * np.clip(4 * contributions(scene, camera)[start:, None] - 0.4, 0, 1)
     for _ in range(iterations):
         seen = render(scene, camera).color[mask]
         colors = 0.5 + C0 * sh[start:, 0] + step * (target - seen)

@@ -24,6 +24,10 @@ from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
 
 
+BEHIND = 1.02
+"""Factor on the depth of new surface."""
+
+
 @dataclass(frozen=True)
 class ExemplarSettings:
     """How the exemplar generator walks."""
@@ -113,10 +117,12 @@ def complete_view(
     target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
     own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
     painted = paint(target, _stacked(own, _as_source(frames[0])), seed, patchmatch)
-    image = to_bytes(_blend_seam(painted, look.color, hole))
+    image = to_bytes(_blend_seam(painted, look.color, hole, copyable))
     repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
     new = hole & ~repeated & ~seen.blocked(completed.depth, hole)
-    return MemoryFrame(index, image, completed.depth, new, completed.sky, camera)
+    # A little behind: where the new overlaps what was known, the known is what is seen.
+    behind = np.where(hole, BEHIND * completed.depth, completed.depth).astype(np.float32)
+    return MemoryFrame(index, image, behind, new, completed.sky, camera)
 
 
 def _mirrored(color: np.ndarray, copyable: np.ndarray) -> np.ndarray:
@@ -145,10 +151,14 @@ def _stacked(first: GuidedImage, second: GuidedImage) -> GuidedImage:
     )
 
 
-def _blend_seam(painted: np.ndarray, known: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Shift the paint by the membrane of the jump at the hole's border (Poisson blending with the paint's
-    gradients)."""
-    ring = ndimage.binary_dilation(hole) & ~hole
+def _blend_seam(painted: np.ndarray, known: np.ndarray, hole: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Shift the paint by the membrane of the jump at the hole's border (Poisson blending with the paint's gradients).
+
+    Only background counts as border: the colours of what stands in front must not bleed into what lies behind.
+    """
+    ring = ndimage.binary_dilation(hole, iterations=2) & background
+    if not ring.any():
+        return np.where(hole[..., None], painted, known)
     inner = ndimage.binary_erosion(hole, border_value=1)
     edge = hole & ~inner
     smooth_paint = _masked_mean(painted, edge)

@@ -42,7 +42,9 @@ class PathRequest:
     def _read(self) -> Trajectory:
         read = read_trajectory(self.name)
         if len(read) < self.frames:
-            raise InputError(f"{self.name}: has {len(read)} frames and --frames asks for {self.frames}; ask for at most that many")
+            raise InputError(
+                f"{self.name}: has {len(read)} frames and --frames asks for {self.frames}; ask for at most that many"
+            )
         read = read.head(self.frames)
         return replace(read, cameras=_in_first_frame(self._fit(read.cameras), self.strength or 1.0))
 

@@ -12,7 +12,7 @@ from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation.complete_depth import PartialView
 from openlyra.geometry.camera import Camera
-from openlyra.geometry.depth_edges import foreground_rim
+from openlyra.geometry.depth_edges import foreground_rim, near_and_far_sides
 from openlyra.memory.frame import MemoryFrame
 
 KNOWN_ALPHA = 0.9
@@ -50,9 +50,10 @@ class Surfaces:
         flags[backing.count :, 1] = frame.sky[mask]
         flags[: backing.count, 1] = self._is_sky(backing, frame)
         flags[:, 2] = made
+        outline = np.logical_or(*near_and_far_sides(frame.depth))
         parts = [backing, skin] if self.gaussians is None else [self.gaussians, backing, skin]
         scene = Gaussians.concatenate(parts)
-        self.gaussians = fit_colors(scene, scene.count - skin.count, frame.camera, frame.image, mask)
+        self.gaussians = fit_colors(scene, scene.count - skin.count, frame.camera, frame.image, mask, outline)
         self.flags = np.concatenate([self.flags, flags])
 
     @staticmethod
