@@ -23,7 +23,6 @@ from openlyra.generation.surfaces import KNOWN_ALPHA, Look, Surfaces
 from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
 
-
 BEHIND = 1.02
 """Factor on the depth of new surface."""
 

@@ -1,0 +1,83 @@
+"""The rules of the house, checked on the source itself: which way imports point, and what shipped code never does."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import openlyra
+
+SOURCE = Path(openlyra.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+LAYERS = (
+    {"errors"},
+    {"media"},
+    {"geometry"},
+    {"depth", "memory"},
+    {"gaussians"},
+    {"formats", "runs"},
+    {"generation"},
+    {"evaluation"},
+    {"explorer"},
+    {"world"},
+    {"cli"},
+)
+"""From the ground up: a room imports from itself and from lower layers only."""
+HEIGHT = {room: height for height, rooms in enumerate(LAYERS) for room in rooms}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        yield from (name.split(".")[1] for name in names if name.startswith("openlyra."))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_point_down(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        return
+    assert room in HEIGHT, f"room '{room}' has no place in LAYERS"
+    for other in imported_rooms(ast.parse(path.read_text())):
+        assert other == room or HEIGHT[other] < HEIGHT[room], f"{path}: '{room}' must not import from '{other}'"
+
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "torchvision"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_unsafe_calls(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not {alias.name.split(".")[0] for alias in node.names} & FORBIDDEN_MODULES, path
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] not in FORBIDDEN_MODULES, path
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"eval", "exec", "torch.load", "os.system", "joblib.load"}, f"{path}:{node.lineno} {called}"
+            for keyword in node.keywords:
+                on = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
+                assert not (keyword.arg in {"shell", "allow_pickle"} and on), f"{path}:{node.lineno} {keyword.arg}=True"
+
+
+def test_the_rules_bite() -> None:
+    """The two scanners see what they are meant to see."""
+    assert list(imported_rooms(ast.parse("from openlyra.cli.main import main\nimport openlyra.world"))) == ["cli", "world"]
+    assert HEIGHT["cli"] > HEIGHT["world"] > HEIGHT["geometry"]
+
+
+def test_files_stay_small() -> None:
+    long = {str(p.relative_to(SOURCE)): n for p in FILES if (n := len(p.read_text().splitlines())) > 500}
+    assert not long, f"files over 500 lines are two ideas: {long}"
