@@ -12,9 +12,9 @@ FAR = 300.0
 SHAPE = (64, 96)
 
 
-def view(depth: np.ndarray, hole: np.ndarray, sky: np.ndarray | None = None, rim_width: int = 3) -> PartialView:
+def view(depth: np.ndarray, hole: np.ndarray, sky: np.ndarray | None = None) -> PartialView:
     sky = np.zeros(depth.shape, bool) if sky is None else sky
-    rim = foreground_rim(depth.astype(np.float32), rim_width).astype(np.float32)
+    rim = foreground_rim(depth.astype(np.float32)).astype(np.float32)
     return PartialView(np.full((*depth.shape, 3), 0.5, np.float32), depth.astype(np.float32), hole, rim, sky)
 
 
@@ -24,36 +24,22 @@ def strip(first: int, last: int) -> np.ndarray:
     return hole
 
 
-@pytest.mark.parametrize(
-    "rim_width",
-    [
-        pytest.param(3, marks=pytest.mark.xfail(strict=True, reason="the band is wider than the rim")),
-        6,
-    ],
-)
-def test_behind_a_near_object_the_wall_goes_on(rim_width: int) -> None:
+def test_behind_a_near_object_the_wall_goes_on() -> None:
     depth = np.full(SHAPE, 10.0)
     depth[10:60, 10:40] = 2.0
     hole = strip(40, 52)
-    partial = view(depth, hole, rim_width=rim_width)
+    partial = view(depth, hole)
     completed = complete_depth(partial, FAR)
     np.testing.assert_allclose(completed.depth[hole], 10.0, rtol=0.02)
     assert not completed.sky.any()
     np.testing.assert_array_equal(completed.depth[~hole], partial.depth[~hole])
 
 
-@pytest.mark.parametrize(
-    "rim_width",
-    [
-        pytest.param(3, marks=pytest.mark.xfail(strict=True, reason="the band is wider than the rim")),
-        6,
-    ],
-)
-def test_beside_a_tower_before_the_sky_is_sky(rim_width: int) -> None:
+def test_beside_a_tower_before_the_sky_is_sky() -> None:
     depth, sky = np.full(SHAPE, FAR), np.ones(SHAPE, bool)
     depth[10:, 10:40], sky[10:, 10:40] = 8.0, False
     hole = strip(40, 52)
-    completed = complete_depth(view(depth, hole, sky, rim_width), FAR)
+    completed = complete_depth(view(depth, hole, sky), FAR)
     assert completed.sky[hole].all()
     np.testing.assert_allclose(completed.depth[hole], FAR)
 

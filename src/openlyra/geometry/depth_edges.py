@@ -45,7 +45,7 @@ def near_and_far_sides(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return near, far
 
 
-def foreground_rim(depth: np.ndarray, width: int = 3) -> np.ndarray:
+def foreground_rim(depth: np.ndarray, width: int = 7) -> np.ndarray:
     """The outermost ``width`` pixels of every surface that stands in front of something. (H, W) bool."""
     rim = near_and_far_sides(depth)[0]
     for _ in range(width - 1):

@@ -263,7 +263,7 @@ PRESETS: dict[str, PresetInfo] = {
         "looks right, then left, and back to the start", 20.0, "degrees", _look_around, limit=180.0
     ),
     "there-and-back": PresetInfo("forward, then backward to the start", 0.35, "depths", _there_and_back),
-    "walk": PresetInfo("walks forward with a slight human sway", 0.5, "depths", _walk),
+    "walk": PresetInfo("walks forward with a slight human sway", 0.35, "depths", _walk),
     "zoom-in": PresetInfo("the reference's forward move, eased", 0.5, "depths", _along(0, 0, 1)),
     "zoom-out": PresetInfo(
         "the reference's backward and rising move (its strength is 1.5), eased", 0.6, "depths", _zoom_out
