@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from openlyra.generation.complete_depth import PartialView, complete_depth
 from openlyra.geometry.depth_edges import foreground_rim
