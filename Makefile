@@ -47,6 +47,7 @@ demo: $(INSTALLED)
 	@echo "look around:       runs/demo/viewer.html (open it in a browser)"
 
 test: $(INSTALLED_DEV)
+	$(BIN)/python -m openlyra.cli.warm_up
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: $(INSTALLED_DEV)

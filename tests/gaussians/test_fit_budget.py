@@ -27,7 +27,7 @@ def test_fitting_sharpens_and_leaves_earlier_ones_alone() -> None:
     lifted = lift(wall)
     behind = lifted.transformed(np.eye(3), np.array([0.0, 0.0, 5.0]), 1.0)
     scene = Gaussians.concatenate([behind, lifted])
-    fitted = fit_colors(scene, behind.count, wall.camera, wall.image, wall.valid)
+    fitted = fit_colors(scene, behind.count, wall.camera, wall.image, wall.valid, np.zeros_like(wall.valid))
     before, after = (psnr(render(s, wall.camera).color, wall.image) for s in (scene, fitted))
     assert after > before + 3
     np.testing.assert_array_equal(fitted.sh[: behind.count], scene.sh[: behind.count])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from openlyra.cli.console import Progress, Verbosity, print_json, say
+from openlyra.cli.warm_up import compiled, warm_up
 from openlyra.errors import InputError
 from openlyra.world import CreateSettings, create
 
@@ -39,8 +39,9 @@ class CreateCommand:
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other; give one of them")
         how = self.verbosity
-        if first_run():
+        if not compiled():
             say("first run: compiling the fast parts for this machine takes about a minute, once", how)
+            warm_up()
         progress = Progress(how)
         try:
             world = create(self.photo, self.output, settings=self.settings, resume=self.resume,
@@ -63,11 +64,3 @@ class CreateCommand:
 def _again() -> str:
     words = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
     return shlex.join(["openlyra", *words, "--resume"])
-
-
-def first_run() -> bool:
-    """Whether the compiled parts are not in numba's cache yet."""
-    import openlyra
-
-    places = [Path(openlyra.__file__).parent, Path(os.environ.get("NUMBA_CACHE_DIR", Path.home() / ".cache" / "numba"))]
-    return not any(next(place.rglob("*match_round*.nbi"), None) for place in places if place.is_dir())
