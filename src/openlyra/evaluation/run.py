@@ -15,7 +15,6 @@ from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.geometry.trajectory_io import read_trajectory
 from openlyra.media.atomic import write_bytes_atomic
 from openlyra.media.image import read_image
-from openlyra.memory.frame import MemoryFrame
 from openlyra.runs.folder import RunFolder
 
 OPAQUE = 0.98
@@ -65,7 +64,7 @@ def evaluate_run(run: RunFolder, every: int = 1) -> RunReport:
         gaussians=scene.count,
         scene_megabytes=round((run.path / "scene.ply").stat().st_size / 1e6, 2),
         frames_compared=len(picks),
-        photo_psnr=_round(psnr(at_photo.color, read_image(run.path / "input.png"), _photo_pixels(photo_frame))),
+        photo_psnr=_round(psnr(at_photo.color, read_image(run.path / "input.png"), photo_frame.valid)),
         path_psnr=_round(float(np.mean(similarity))),
         path_psnr_min=_round(min(similarity)),
         path_ssim=_round(float(np.mean(structure)), 4),
@@ -74,10 +73,6 @@ def evaluate_run(run: RunFolder, every: int = 1) -> RunReport:
     )
     write_bytes_atomic(run.path / "report.json", (json.dumps(asdict(report), indent=1) + "\n").encode())
     return report
-
-
-def _photo_pixels(photo: MemoryFrame) -> np.ndarray:
-    return photo.valid
 
 
 def _loop_psnr(run: RunFolder, path: Trajectory) -> float | None:

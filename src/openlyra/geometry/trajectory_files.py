@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ import numpy as np
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera, Trajectory
+from openlyra.media.atomic import write_bytes_atomic
 
 MAX_FRAMES = 100_000
 """Longest path that is read."""
@@ -156,26 +156,9 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     return result.getvalue()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename, so that nobody ever sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
 def write_json(path: Path, content: Any) -> None:
     """Indented JSON with matrices kept readable: one innermost list a line."""
-    write_atomically(path, (_dump(content) + "\n").encode())
+    write_bytes_atomic(path, (_dump(content) + "\n").encode())
 
 
 def _dump(value: Any, indent: str = "") -> str:

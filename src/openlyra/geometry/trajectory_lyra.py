@@ -12,7 +12,8 @@ import numpy as np
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Trajectory
 from openlyra.geometry.poses import invert
-from openlyra.geometry.trajectory_files import MAX_FRAMES, RawPath, as_side, npz_bytes, read_npz, write_atomically
+from openlyra.geometry.trajectory_files import MAX_FRAMES, RawPath, as_side, npz_bytes, read_npz
+from openlyra.media.atomic import write_bytes_atomic
 
 
 def read_lyra(path: Path) -> RawPath:
@@ -65,4 +66,4 @@ def write_lyra(trajectory: Trajectory, path: Path) -> None:
         "image_width": np.array(cameras.width, dtype=np.int64),
         "fps": np.array(trajectory.fps, dtype=np.float64),
     }
-    write_atomically(path, npz_bytes(content))
+    write_bytes_atomic(path, npz_bytes(content))
