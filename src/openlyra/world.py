@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -175,7 +176,6 @@ class _Creation:
         # Read before the folder is touched: wrong input must not leave anything behind.
         self.fitted, self.photo_size = self._fit(photo)
         self.estimator: DepthEstimator = load_depth(settings.depth)
-        self.path_file = Path(settings.path) if Path(settings.path).exists() else None
         self.request = PathRequest(settings.path, settings.frames, settings.strength, self.photo_size, self.fitted)
 
     def _fit(self, photo: Path) -> tuple[FittedPhoto, tuple[int, int]]:
@@ -185,8 +185,10 @@ class _Creation:
 
     def _manifest(self) -> Manifest:
         inputs = {"photo": self.photo_path.name, "photo_sha256": sha256(self.photo_path)}
-        if self.path_file is not None and self.path_file.is_file():
-            inputs |= {"path_sha256": sha256(self.path_file)}
+        if self.request.from_file is not None:
+            cameras = self.request.from_file.cameras
+            numbers = np.concatenate([np.ravel(cameras.world_from_camera), np.ravel(cameras.intrinsics)])
+            inputs |= {"path_sha256": hashlib.sha256(numbers.astype("<f8").tobytes()).hexdigest()}
         return Manifest(asdict(self.settings), inputs)
 
     def run_in(self, folder: Path, resume: bool, overwrite: bool) -> None:

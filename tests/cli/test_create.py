@@ -165,6 +165,15 @@ def test_a_path_file_is_brought_to_the_photo(photo: Path, tmp_path: Path, streng
     np.testing.assert_allclose(np.asarray(cameras.center)[2], [0, 0, 0.1 * strength], atol=1e-6)
 
 
+def test_a_changed_path_cannot_resume(photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lyra_file(tmp_path / "trajectory.npz")
+    arguments = ("create", photo, "-o", tmp_path / "w", *TOY, "--path", tmp_path / "trajectory.npz")
+    assert main([str(a) for a in arguments]) == 0
+    assert main([str(a) for a in (*arguments, "--resume")]) == 0
+    lyra_file(tmp_path / "trajectory.npz", focal=160.0)
+    assert "path" in fails(capsys, *arguments, "--resume")
+
+
 @pytest.mark.parametrize("fault", ["short", "skewed", "nan", "other shape"])
 def test_wrong_path_files_are_one_line(
     photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str

@@ -9,6 +9,7 @@ import pytest
 
 from openlyra.cli.main import main
 from openlyra.media.video import probe_video
+from openlyra.runs.manifest import sha256
 
 
 def test_render_writes_a_video_once(toy_run: Path, tmp_path: Path) -> None:
@@ -45,4 +46,6 @@ def test_evaluate_and_doctor(toy_run: Path, capsys: pytest.CaptureFixture[str], 
     assert main(["evaluate", "run", str(copy), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["frames_compared"] == 5 and report["photo_psnr"] > 28 and report["opaque_share"] > 0.9
+    recorded = json.loads((copy / "run.json").read_text())["outputs"]["report.json"]
+    assert recorded == sha256(copy / "report.json")
     assert main(["doctor"]) == 0

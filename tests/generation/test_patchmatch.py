@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from openlyra.generation.exemplar import _blend_seam
 from openlyra.generation.patchmatch import GuidedImage, paint
 
 SHAPE = (64, 96)
@@ -66,3 +67,15 @@ def test_nothing_to_copy_returns_the_guess() -> None:
     target, source = scene(np.random.default_rng(5).uniform(size=(*SHAPE, 3)), middle())
     nothing = GuidedImage(source.color, source.log_depth, source.sky, np.zeros(SHAPE, bool))
     np.testing.assert_array_equal(paint(target, nothing, seed=0), target.color)
+
+
+def test_the_seam_is_blended_with_the_background_only() -> None:
+    """The paint is a little darker than the background beside it; on the other side stands a bright foreground."""
+    hole = middle()
+    known = np.full((*SHAPE, 3), 0.5, np.float32)
+    known[:, 60:] = 0.7
+    background = ~hole & (np.arange(SHAPE[1]) < 60)[None, :]
+    blended = _blend_seam(np.full((*SHAPE, 3), 0.4, np.float32), known, hole, background)
+    np.testing.assert_array_equal(blended[~hole], known[~hole])
+    assert np.abs(blended[30, 36:40] - 0.5).max() < 0.02
+    assert blended[30, 56:60].max() < 0.5

@@ -72,6 +72,7 @@ def evaluate_run(run: RunFolder, every: int = 1) -> RunReport:
         loop_psnr=_loop_psnr(run, path),
     )
     write_bytes_atomic(run.path / "report.json", (json.dumps(asdict(report), indent=1) + "\n").encode())
+    run.record("report.json")
     return report
 
 

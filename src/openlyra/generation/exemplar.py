@@ -1,9 +1,9 @@
 """The exemplar generator: no network; what memory does not know is completed from examples in the photo itself.
 
 Keyframes are chosen where the path reveals the unknown. Memory is rendered into a keyframe, depth is completed first
-(background first), then colour by depth-guided patch matching, blended at the seam in the gradient domain. Only the new
-surface is remembered, and all frames of the video are memory seen from the path, so nothing flickers and a place
-revisited looks the same.
+(background first), then colour: narrow holes by depth-guided patch matching, wide ones by stitching large copies, both
+blended at the seam in the gradient domain. Only the new surface is remembered, and all frames of the video are memory
+seen from the path, so nothing flickers and a place revisited looks the same.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 from scipy import ndimage
 
 from openlyra.generation.base import Advance, WalkInput, WalkStore
-from openlyra.generation.complete_depth import complete_depth
+from openlyra.generation.complete_depth import CompletedDepth, complete_depth
+from openlyra.generation.copy_maps import Target
 from openlyra.generation.free_space import SeenSpace
 from openlyra.generation.membrane import membrane
+from openlyra.generation.outpaint import outpaint
 from openlyra.generation.patchmatch import GuidedImage, PatchMatchSettings, paint
 from openlyra.generation.surfaces import KNOWN_ALPHA, Look, Surfaces
 from openlyra.geometry.camera import Camera
@@ -25,6 +27,8 @@ from openlyra.memory.frame import MemoryFrame
 
 BEHIND = 1.02
 """Factor on the depth of new surface."""
+WIDE = 0.05
+"""Half width of a hole, in image heights, from which it is stitched of large copies instead of small patches."""
 
 
 @dataclass(frozen=True)
@@ -112,16 +116,41 @@ def complete_view(
     seen = SeenSpace(frames, camera)
     completed = complete_depth(view, far, seen)
     copyable = ~hole & (view.foreground < 0.3)
-    guess = np.where(hole[..., None], _mirrored(look.color, copyable), look.color).astype(np.float32)
-    target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
-    own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
-    painted = paint(target, _stacked(own, _as_source(frames[0])), seed, patchmatch)
-    image = to_bytes(_blend_seam(painted, look.color, hole, copyable))
+    wide = _wide(hole)
+    color = look.color.astype(np.float32)
+    if wide.any():
+        color = outpaint(Target(camera, color, completed.depth, completed.sky, wide, copyable), frames[0])
+    narrow = hole & ~wide
+    if narrow.any():
+        color = _paint_narrow(color, completed, narrow, copyable, frames[0], seed, patchmatch)
+    image = to_bytes(color)
     repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
     new = hole & ~repeated & ~seen.blocked(completed.depth, hole)
     # A little behind: where the new overlaps what was known, the known is what is seen.
     behind = np.where(hole, BEHIND * completed.depth, completed.depth).astype(np.float32)
     return MemoryFrame(index, image, behind, new, completed.sky, camera)
+
+
+def _wide(hole: np.ndarray) -> np.ndarray:
+    """The parts of a hole that are too wide for small patches: beyond the photo's borders, mostly. (H, W) bool."""
+    parts, count = ndimage.label(hole)
+    if count == 0:
+        return hole
+    inside = ndimage.distance_transform_edt(np.pad(hole, 1, mode="edge"))[1:-1, 1:-1]
+    depth_of_part = ndimage.maximum(inside, parts, np.arange(1, count + 1))
+    return np.concatenate([[False], depth_of_part > WIDE * hole.shape[0]])[parts]
+
+
+def _paint_narrow(
+    color: np.ndarray, completed: CompletedDepth, hole: np.ndarray, copyable: np.ndarray, photo: MemoryFrame, seed: int,
+    patchmatch: PatchMatchSettings,
+) -> np.ndarray:  # fmt: skip
+    """Small holes painted by patch matching and blended at the seam. (H, W, 3) float32."""
+    guess = np.where(hole[..., None], _mirrored(color, copyable), color).astype(np.float32)
+    target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
+    own = GuidedImage(color, target.log_depth, completed.sky, copyable)
+    painted = paint(target, _stacked(own, _as_source(photo)), seed, patchmatch)
+    return _blend_seam(painted, color, hole, copyable)
 
 
 def _mirrored(color: np.ndarray, copyable: np.ndarray) -> np.ndarray:

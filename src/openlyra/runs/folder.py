@@ -140,6 +140,12 @@ class RunFolder:
         self.manifest.finished = True
         self.save_manifest()
 
+    def record(self, name: str) -> None:
+        """Record the hash of a file that was made anew after the run had finished."""
+        if self.manifest.finished:
+            self.manifest.outputs[name] = sha256(self.path / name)
+            self.save_manifest()
+
     def summary(self) -> dict[str, Any]:
         """What a program wants to know of a finished run."""
         seconds = sum(stage["seconds"] for stage in self.manifest.stages.values())

@@ -51,7 +51,7 @@ class Manifest:
     settings: dict[str, Any]
     """The settings that shape the result, as given."""
     input: dict[str, str]
-    """Name and SHA-256 of the photo and, if it was a file, of the path."""
+    """Name and SHA-256 of the photo; SHA-256 of the cameras if they came from a file or folder."""
     versions: dict[str, str] = field(default_factory=package_versions)
     """Package versions."""
     licences: dict[str, str] = field(default_factory=dict)
