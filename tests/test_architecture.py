@@ -17,6 +17,7 @@ LAYERS = (
     {"errors"},
     {"media"},
     {"geometry"},
+    {"models", "sampling"},
     {"depth", "memory"},
     {"gaussians"},
     {"formats", "runs"},
