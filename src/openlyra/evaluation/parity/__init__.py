@@ -30,6 +30,8 @@ class Kind:
 
 KINDS: tuple[Kind, ...] = (
     Kind("net_.*weights", "formula_weights"),
+    Kind("schedulers", "schedulers"),
+    Kind("vae", "vae_tiny"),
 )  # fmt: skip
 """First match wins."""
 
