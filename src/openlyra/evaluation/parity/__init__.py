@@ -31,7 +31,9 @@ class Kind:
 KINDS: tuple[Kind, ...] = (
     Kind("net_.*weights", "formula_weights"),
     Kind("schedulers", "schedulers"),
+    Kind("conditioning", "conditioning"),
     Kind("vae", "vae_tiny"),
+    Kind("text_image_encoders", "text_image_encoders"),
 )  # fmt: skip
 """First match wins."""
 
