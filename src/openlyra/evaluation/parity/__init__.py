@@ -37,7 +37,7 @@ KINDS: tuple[Kind, ...] = (
 )  # fmt: skip
 """First match wins."""
 
-COMPANIONS: tuple[str, ...] = (r".*\.md",)
+COMPANIONS: tuple[str, ...] = (r".*\.md", r"(schedulers|conditioning|ar_rollout|cameras|geometry|retrieval|extra).*info\.json")
 """Files that other checks read, or text: not checked by themselves, and no reason to complain."""
 
 
