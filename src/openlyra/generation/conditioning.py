@@ -121,7 +121,7 @@ def retrieve_for(memory: SpatialMemory, targets: Camera, layout: Layout, setting
 
 
 def history_latents(context: ChunkContext, layout: Layout, slots: Sequence[int], encode: Encode) -> Tensor:
-    """(1, 16, history, h, w): recent latents in the temporal places, remembered frames, encoded alone, in the others."""
+    """(1, 16, history, h, w): recent latents, and remembered frames encoded alone in the spatial slots."""
     total = context.latents.shape[2]
     recent = context.latents[:, :, recent_latents(total, layout.temporal_frames)]
     result = recent.new_empty((*recent.shape[:2], layout.history_frames, *recent.shape[3:]))

@@ -7,7 +7,7 @@ from openlyra.models.frame_packing import FRAMES_PER_LATENT, Layout
 
 
 def recent_latents(total: int, count: int) -> list[int]:
-    """Places, among `total` latents so far, of the `count` that fill the temporal slots: the first and the last ones."""
+    """Places among `total` latents so far of the `count` in the temporal slots: the first one and the last ones."""
     if not 1 <= count <= total:
         raise InputError(f"{count} history latents out of {total}; from 1 to {total} can be picked")
     return [0, *range(total - count + 1, total)]
