@@ -22,6 +22,7 @@ from openlyra.gaussians.budget import within_budget
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation import load_generator
 from openlyra.generation.base import Advance, WalkInput
+from openlyra.generation.new_surface import unseen_part
 from openlyra.generation.plan import PathRequest, plan_path
 from openlyra.generation.surfaces import Surfaces
 from openlyra.geometry.camera import Camera, Trajectory
@@ -37,6 +38,8 @@ from openlyra.runs.manifest import sha256
 REPORT_EVERY = 8
 MAX_SIDE, MIN_SIDE = 4096, 32
 MAX_FRAMES = 100_000
+GENERATOR_OPTIONS = ("model", "captions", "steps", "guidance", "fast")
+"""Settings that only some generators have."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class CreateSettings:
     size: str = "480x832"
     """Height x width of the video in pixels."""
     generator: str = "exemplar"
-    """What paints the parts that the photo does not show."""
+    """What paints what the photo does not show: exemplar (copies from the photo) or lyra (a video network)."""
     depth: str = "layout"
     """What estimates depth: layout (no weights) or depth-anything (downloads weights)."""
     strength: float | None = None
@@ -64,6 +67,21 @@ class CreateSettings:
     """How a photo of another shape meets the size: cut what exceeds, or keep all of it and imagine the borders."""
     fov: float | None = None
     """Vertical field of view of the whole photo in degrees; from EXIF or estimated if not given."""
+    model: str | None = None
+    """lyra: `toy` (small random weights, to try the whole way out) or a folder with converted weights."""
+    captions: str | None = None
+    """lyra: a text, or a JSON file {"0": "...", "81": "..."} with a text for each stretch of 80 new frames."""
+    steps: int | None = None
+    """lyra: network calls for each stretch; 35 for the released weights if not given, 4 for the toy."""
+    guidance: float | None = None
+    """lyra: how strongly the captions steer; 5 for the released weights if not given; 1 halves the work."""
+    fast: bool | None = None
+    """lyra: the four-step sampler, for weights with the distilled adapter."""
+
+    def generator_options(self) -> dict[str, Any]:
+        """Options of the generator that were given, by name."""
+        given = {name: getattr(self, name) for name in GENERATOR_OPTIONS}
+        return {name: value for name, value in given.items() if value is not None}
 
     def shape(self) -> tuple[int, int]:
         """(height, width) in pixels. Raises InputError."""
@@ -84,7 +102,7 @@ class CreateSettings:
             raise InputError(f"--strength {self.strength}: must be a positive number")
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov}: must be from 5 to 150 degrees")
-        load_generator(self.generator)
+        load_generator(self.generator, **self.generator_options()).check(self.frames)
 
 
 class World:
@@ -174,9 +192,11 @@ class _Creation:
         self.height, self.width = settings.shape()
         # Read before the folder is touched: wrong input must not leave anything behind.
         self.fitted, self.photo_size = self._fit(photo)
-        self.estimator: DepthEstimator = load_depth(settings.depth)
         self.path_file = Path(settings.path) if Path(settings.path).exists() else None
         self.request = PathRequest(settings.path, settings.frames, settings.strength, self.photo_size, self.fitted)
+        self.generator = load_generator(settings.generator, **settings.generator_options())
+        # Last, because only this may load weights.
+        self.estimator: DepthEstimator = load_depth(settings.depth)
 
     def _fit(self, photo: Path) -> tuple[FittedPhoto, tuple[int, int]]:
         read = read_photo(photo)
@@ -187,6 +207,8 @@ class _Creation:
         inputs = {"photo": self.photo_path.name, "photo_sha256": sha256(self.photo_path)}
         if self.path_file is not None and self.path_file.is_file():
             inputs |= {"path_sha256": sha256(self.path_file)}
+        for file in self.generator.inputs():
+            inputs |= {f"{file.name}_sha256": sha256(file)}
         return Manifest(asdict(self.settings), inputs)
 
     def run_in(self, folder: Path, resume: bool, overwrite: bool) -> None:
@@ -236,14 +258,15 @@ class _Creation:
         photo = run.load_photo()
         far = FAR_SKY * float(np.median(photo.depth[~photo.sky])) if (~photo.sky).any() else FAR_SKY
         start = WalkInput(read_trajectory(run.path / "cameras.json"), far, self.settings.seed, self.estimator)
-        load_generator(self.settings.generator).walk(start, run, self.advance)
+        self.generator.walk(start, run, self.advance)
 
     def _scene_stage(self, run: RunFolder) -> None:
         frames = run.remembered()
         surfaces = Surfaces()
         for number, frame in enumerate(frames):
             self.advance("scene", number, len(frames) + 1)
-            surfaces.add(frame, made=number > 0)
+            whole = number > 0 and self.generator.remembers_whole_frames
+            surfaces.add(unseen_part(frame, surfaces) if whole else frame, made=number > 0)
         assert surfaces.gaussians is not None
         path = read_trajectory(run.path / "cameras.json")
         scene = within_budget(surfaces.gaussians, path.cameras, self.settings.quality)

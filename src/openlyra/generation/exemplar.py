@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
@@ -43,8 +44,17 @@ class ExemplarSettings:
 class ExemplarGenerator:
     """See the module's text; settings in `ExemplarSettings`."""
 
+    remembers_whole_frames = False
+
     def __init__(self, settings: ExemplarSettings | None = None) -> None:
         self.settings = settings or ExemplarSettings()
+
+    def check(self, frames: int) -> None:
+        """Any number of frames will do."""
+
+    def inputs(self) -> list[Path]:
+        """None."""
+        return []
 
     def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
         """Remember keyframes until nothing unknown is left along the path, then look at every frame."""

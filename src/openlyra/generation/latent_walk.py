@@ -140,8 +140,12 @@ class LatentWalk:
         shape = (*state.latents.shape[:2], self.layout.new_frames, *state.latents.shape[3:])
         return sample_chunk(self.settings.sampler, velocity, self.noise, state.chunks, shape, start, after)
 
-    def finish(self, state: WalkState, latents: Tensor, measure: bool = True) -> tuple[WalkState, Tensor]:
+    def finish(
+        self, state: WalkState, latents: Tensor, until: int | None = None, measure: bool = True
+    ) -> tuple[WalkState, Tensor]:
         """Decode a chunk, encode its pixels again, measure and remember frames.
+
+        `until` is the last frame that matters, when that is before the end of the chunk.
 
         Returns:
             the next state, and the new frames (new, 3, H, W) float32, not clamped.
@@ -149,20 +153,20 @@ class LatentWalk:
         frames, decoder = self.models.vae.decode_more(latents, state.decoder)
         again, encoder = self.models.vae.encode_more(frames, state.encoder)
         new = frames[0].transpose(0, 1)
-        first = chunk_start(state.chunks, self.layout)
-        end = first + self.layout.new_pixel_frames
+        first = chunk_start(state.chunks, self.layout) + 1
+        end = min(first + len(new) - 1, until or first + len(new) - 1)
         kept = {
-            first + 1 + place: new[place].clone()
-            for place in range(len(new))
-            if (first + 1 + place) % REMEMBERED_EVERY == 0 or first + 1 + place == end
+            index: new[index - first].clone()
+            for index in range(first, end + 1)
+            if index % REMEMBERED_EVERY == 0 or index == end
         }
         after = replace(
             state, chunks=state.chunks + 1, latents=torch.cat([state.latents, again], 2), encoder=encoder,
             decoder=decoder, pixels=state.pixels | kept,
         )  # fmt: skip
-        return (self._remember(after, end) if measure else after), new
+        return (self._remember(after, end, end == until) if measure else after), new
 
-    def _remember(self, state: WalkState, end: int) -> WalkState:
+    def _remember(self, state: WalkState, end: int, final: bool) -> WalkState:
         """Measure the views at the end of the walk so far; add those that are due to the memory."""
         views = [view for view in depth_views(end, self.settings) if view in state.pixels]
         memory = SpatialMemory(state.memory.config)
@@ -171,7 +175,8 @@ class LatentWalk:
         last = state.last
         for frame in sorted(self.depth.measure(views, state.pixels, self.cameras, state), key=lambda f: f.index):
             last = frame if frame.index == end else last
-            if frame.index % REMEMBERED_EVERY == 0 and frame.index not in memory:
+            due = frame.index % REMEMBERED_EVERY == 0 or (final and frame.index == end)
+            if due and frame.index not in memory:
                 memory.add(frame)
         wanted = {0, *memory.indices, end}
         pixels = {index: pixels for index, pixels in state.pixels.items() if index in wanted}

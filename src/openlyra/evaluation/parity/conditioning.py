@@ -69,7 +69,8 @@ class Recording:
     @cached_property
     def size(self) -> tuple[int, int]:
         """(height, width)."""
-        return tuple(self.inputs["in.video"].shape[-2:])
+        height, width = self.inputs["in.video"].shape[-2:]
+        return height, width
 
     def _cameras(self, dtype: torch.dtype) -> Camera:
         height, width = self.size
@@ -99,7 +100,7 @@ class Recording:
     @cached_property
     def depths(self) -> dict[int, np.ndarray]:
         """(H, W) by frame."""
-        found = {}
+        found: dict[int, Tensor] = {}
         for key in sorted(self.inputs.keys):
             if match := re.fullmatch(r"in\.depth_every(\d+)", key):
                 every = int(match[1])
