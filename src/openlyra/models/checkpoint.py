@@ -140,7 +140,7 @@ def load_into(
     network: nn.Module, checkpoint: Checkpoint, *, rename: Callable[[str], str] = lambda name: name,
     ignored: Callable[[str], bool] = lambda name: False, optional: Collection[str] = (),
     dtype: torch.dtype | None = None, device: torch.device | str = "cpu",
-    place: Callable[[str, Tensor], Tensor] | None = None,
+    put: Callable[[nn.Module, str, Tensor], None] | None = None,
 ) -> None:  # fmt: skip
     """Fill a network built on the meta device, after checking every name and shape against it.
 
@@ -149,7 +149,7 @@ def load_into(
         ignored: names in the file that are left out.
         optional: names in the network that the file need not have; they stay as they are.
         dtype: floating-point type to convert to; None keeps the file's.
-        place: called with (name, tensor on the CPU) instead of the conversion and the move to ``device``.
+        put: called with (network, name, tensor on the CPU) instead of the conversion, the move and `assign`.
 
     Raises:
         InputError: see `Checkpoint.check`; also for numbers that are not finite.
@@ -160,11 +160,14 @@ def load_into(
     renamed.check(expected, optional=optional)
     for name, value in checkpoint.read(names):
         require_finite(name, value, checkpoint.tensors[name].file)
-        put = place(names[name], value) if place else value.to(device=device, dtype=dtype)
-        _assign(network, names[name], put)
+        if put is not None:
+            put(network, names[name], value)
+        else:
+            assign(network, names[name], value.to(device=device, dtype=dtype))
 
 
-def _assign(network: nn.Module, name: str, value: Tensor) -> None:
+def assign(network: nn.Module, name: str, value: Tensor) -> None:
+    """Put a tensor in the place of a parameter or buffer, whatever is there now."""
     owner, _, last = name.rpartition(".")
     module = network.get_submodule(owner)
     if last in module._parameters:

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from openlyra.errors import InputError
-from openlyra.models.checkpoint import Checkpoint, load_into
+from openlyra.models.checkpoint import Checkpoint, assign, load_into
 from openlyra.models.convert import NEGATIVE_PROMPT, needed
 from openlyra.models.image_encoder import ImageEncoder, ImageEncoderConfig, build_image_network, network_key
 from openlyra.models.lyra_config import LyraConfig
 from openlyra.models.lyra_dit import LyraDiT
+from openlyra.models.quantise import QuantisedKind, quantise_weight
 from openlyra.models.text_encoder import TextEncoder, TextEncoderConfig, build_text_network, folder_tokeniser
 from openlyra.models.video_vae import Tiling, VideoVae, VideoVaeConfig, build_network
 
@@ -32,7 +33,7 @@ PARTS = ("transformer", "vae", "text_encoder", "image_encoder")
 TOKENIZER = "tokenizer"
 NEGATIVE = "negative_prompt.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
-Place = Callable[[str, Tensor], Tensor]
+Put = Callable[[nn.Module, str, Tensor], None]
 
 
 class ModelFolder:
@@ -75,11 +76,23 @@ class ModelFolder:
             return build_image_network(self.image_config())
 
     def transformer(
-        self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu", place: Place | None = None
-    ) -> LyraDiT:
-        """The video transformer. ``place`` decides where each weight goes (see `load_into`); counters are zero."""
+        self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu",
+        blocks: torch.device | str | None = None, quantised: QuantisedKind | None = None,
+    ) -> LyraDiT:  # fmt: skip
+        """The video transformer; counters are zero.
+
+        ``blocks``: where the blocks stay, when not on ``device`` (see `offload.BlockOffload`). ``quantised``: type that
+        the weights of the blocks are stored in.
+        """
         network = self.build("transformer")
-        self._load("transformer", network, dtype, device, place)
+
+        def put(whole: nn.Module, name: str, value: Tensor) -> None:
+            where = blocks if blocks is not None and name.startswith("blocks.") else device
+            value = value.to(dtype)
+            if quantised is None or not quantise_weight(whole, name, value, quantised, where):
+                assign(whole, name, value.to(where))
+
+        self._load("transformer", network, dtype, device, put)
         for name, buffer in list(network.named_buffers()):
             network._buffers[name] = torch.zeros_like(buffer, device=device)
         assert isinstance(network, LyraDiT)
@@ -142,13 +155,13 @@ class ModelFolder:
         return ImageEncoderConfig(*(_count(values, key) for key in keys))
 
     def _load(
-        self, part: str, network: nn.Module, dtype: torch.dtype, device: torch.device | str, place: Place | None = None
+        self, part: str, network: nn.Module, dtype: torch.dtype, device: torch.device | str, put: Put | None = None
     ) -> None:
         free = [name for name in network.state_dict() if not needed(name)]
         load_into(
             network, Checkpoint.open(self._part(part)), rename=lambda name: network_key(name, network),
             ignored=lambda name: not needed(name) or _unused(name), optional=free, dtype=dtype, device=device,
-            place=place,
+            put=put,
         )  # fmt: skip
 
     def _part(self, part: str) -> Path:
