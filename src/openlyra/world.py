@@ -266,7 +266,7 @@ class _Creation:
         for number, frame in enumerate(frames):
             self.advance("scene", number, len(frames) + 1)
             whole = number > 0 and self.generator.remembers_whole_frames
-            surfaces.add(unseen_part(frame, surfaces) if whole else frame, made=number > 0)
+            surfaces.add(unseen_part(frame, surfaces, frames[:number]) if whole else frame, made=number > 0)
         assert surfaces.gaussians is not None
         path = read_trajectory(run.path / "cameras.json")
         scene = within_budget(surfaces.gaussians, path.cameras, self.settings.quality)

@@ -42,3 +42,14 @@ def window_frames(layout: Layout, length: int, start: int, segment: int) -> list
     new = layout.new_pixel_frames * (segment + 1)
     walked = [min(start + offset, length - 1) for offset in range(1, new + 1)]
     return [min(start, length - 1)] * (padding_frames(layout) + 1) + walked
+
+
+def mirrored_frames(length: int, wanted: int) -> list[int]:
+    """Frames of a clip of `length` played back and forth until there are `wanted` of them."""
+    there_and_back = [*range(length), *range(length - 2, 0, -1)]
+    return [there_and_back[place % len(there_and_back)] for place in range(wanted)]
+
+
+def repeated_frames(length: int, wanted: int) -> list[int]:
+    """Frames of a clip of `length` with its last one repeated until there are `wanted` of them."""
+    return [min(place, length - 1) for place in range(wanted)]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from scipy import ndimage
 
+from openlyra.generation.free_space import SeenSpace
 from openlyra.generation.surfaces import KNOWN_ALPHA, Surfaces
 from openlyra.memory.frame import MemoryFrame
 
 
-def unseen_part(frame: MemoryFrame, surfaces: Surfaces) -> MemoryFrame:
-    """The frame, valid only where the surfaces known so far leave a hole in its view; seams overlap by two pixels."""
+def unseen_part(frame: MemoryFrame, surfaces: Surfaces, before: Sequence[MemoryFrame]) -> MemoryFrame:
+    """The frame, valid only where the surfaces known so far leave a hole in its view; seams overlap by two pixels.
+
+    Nothing new stands in front of what the frames `before` saw."""
     if surfaces.gaussians is None:
         return frame
     hole = surfaces.look(frame.camera).alpha < KNOWN_ALPHA
     if not hole.any():
         return replace(frame, valid=hole)
-    return replace(frame, valid=frame.valid & ndimage.binary_dilation(hole, iterations=2))
+    new = frame.valid & ndimage.binary_dilation(hole, iterations=2)
+    return replace(frame, valid=new & ~SeenSpace(before, frame.camera).blocked(frame.depth, new))
