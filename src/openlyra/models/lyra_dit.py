@@ -7,8 +7,8 @@
 
 What does not change during a chunk is computed once by `prepare_chunk`: rotary angles, camera tokens, each block's
 squeezed correspondences (`Block.squeeze`: the sin-cos field is made once for all blocks and thrown away), keys and
-values of text and image. The reference computes all of it in every block at every step, and so does `lyra_plain.py`, the
-slow twin.
+values of text and image. The reference computes all of it in every block at every step, and so does the slow twin,
+`lyra_plain.py`.
 
 Batch size is free. Shapes at 480x832 with the released layout: T = 45 latents (25 history, 20 new) of H x W = 60 x 104.
 Source: network specification. Keys of the state dict are those of the released checkpoint.
