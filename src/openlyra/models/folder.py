@@ -99,12 +99,13 @@ class ModelFolder:
         return network.eval()
 
     def vae(
-        self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu", tiling: Tiling | None = None
-    ) -> VideoVae:
+        self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu", tiling: Tiling | None = None,
+        states_on: torch.device | str | None = None,
+    ) -> VideoVae:  # fmt: skip
         """The auto-encoder."""
         network = self.build("vae")
         self._load("vae", network, dtype, device)
-        return VideoVae(network, self.vae_config(), tiling)
+        return VideoVae(network, self.vae_config(), tiling, states_on)
 
     def text_encoder(self, dtype: torch.dtype = torch.bfloat16, device: torch.device | str = "cpu") -> TextEncoder:
         """The text encoder with its tokeniser."""

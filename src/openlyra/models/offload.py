@@ -31,6 +31,7 @@ class BlockOffload:
 
     def __init__(self, network: nn.Module, device: torch.device | str) -> None:
         """Moves everything but the blocks to ``device``; the blocks stay where they are (pinned for CUDA)."""
+        self._network = network
         self.device = torch.device(device)
         self.blocks = list(network.get_submodule("blocks").children())
         self.most_visiting = 0
@@ -51,7 +52,8 @@ class BlockOffload:
         setattr(network, "each_block", self._each)  # noqa: B010 - a method of the instance on purpose
 
     def close(self) -> None:
-        """Forget what is on its way and stop the courier."""
+        """Give `each_block` back and stop the courier; the blocks are where they were."""
+        self._network.__dict__.pop("each_block", None)
         self._coming = None
         self._courier.shutdown(wait=True)
 

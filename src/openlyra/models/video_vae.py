@@ -114,9 +114,13 @@ class StreamState:
 class VideoVae:
     """Encoder and decoder with normalised latents. Pixels are (B, 3, F, H, W) in [-1, 1]; decoding does not clamp."""
 
-    def __init__(self, network: nn.Module, config: VideoVaeConfig | None = None, tiling: Tiling | None = None) -> None:
-        """See `build_network` for ``network``. ``tiling`` None takes the frame whole."""
-        self.config, self.tiling = config or VideoVaeConfig(), tiling
+    def __init__(
+        self, network: nn.Module, config: VideoVaeConfig | None = None, tiling: Tiling | None = None,
+        states_on: torch.device | str | None = None,
+    ) -> None:  # fmt: skip
+        """See `build_network` for ``network``. ``tiling`` None takes the frame whole; ``states_on`` is where stream
+        states wait between two calls (the weights' device if None)."""
+        self.config, self.tiling, self.states_on = config or VideoVaeConfig(), tiling, states_on
         self.network: Any = network.eval().requires_grad_(False)
         shape = (1, -1, 1, 1, 1)
         self._mean = torch.tensor(self.config.latent_mean).view(shape)
@@ -214,7 +218,8 @@ class VideoVae:
             results.append(torch.cat([step(piece.to(weight), caches) for piece in pieces], dim=2))
             after.append(_trimmed(caches))
         whole = results[0] if len(tiles) == 1 else _blend(results, tiles, size, grow)
-        return whole, StreamState(tuple(after), size)
+        following = StreamState(tuple(after), size)
+        return whole, following if self.states_on is None else following.to(self.states_on)
 
     def _cache_count(self, slot: str) -> int:
         self.network.clear_cache()
