@@ -152,10 +152,10 @@ def unpatch(tokens: Tensor, grid: Triple, channels: int) -> Tensor:
 
 
 def mean_pool(values: Tensor, pooling: Triple) -> Tensor:
-    """(B, C, T, H, W): mean over cells of `pooling`, after repeating the last slices to a multiple."""
+    """(B, C, T, H, W): mean over cells of `pooling`, after repeating the last slices to a multiple; float32 inside."""
     if pooling == (1, 1, 1):
         return values
-    return F.avg_pool3d(replicate_to_multiple(values, pooling), pooling)
+    return F.avg_pool3d(replicate_to_multiple(values, pooling).float(), pooling).to(values.dtype)
 
 
 def mean_positions(count: int, start: int, pooling: int) -> Tensor:

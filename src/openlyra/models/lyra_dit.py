@@ -124,33 +124,48 @@ class LyraDiT(nn.Module):
         numbers a block; 1.3 GB for two branches in bfloat16 at full size, of which the image part is shared).
         Raises InputError when a shape does not fit the configuration, or an input the network needs is missing.
         """
-        self._check(conditions, text, image, rays, buffer)
+        text = self._checked_text(text)
+        self._check(conditions, image, rays, buffer)
         frames, height, width = conditions.shape[2:]
         positions = token_positions(self.packing, frames, height, width).to(conditions.device)
         angles = rotary_angles(positions, self.config.head_width)
         parallel = self.context_parallel and self.context_parallel.of_length(len(angles))
         if parallel:
             angles = parallel.split(angles, 0)
-        camera = codes = None
+        camera = field = validity = None
         if rays is not None and self.packing is not None:
             camera = camera_tokens(self.packing, rays).to(self.dtype)
             camera = parallel.split(camera) if parallel else camera
         if buffer is not None and self.packing is not None:
             tokens, validity = buffer_tokens(self.packing, buffer.to(self.dtype))
-            codes = self._codes(*((parallel.split(x) for x in (tokens, validity)) if parallel else (tokens, validity)))
-        image = self.img_emb(image.to(self.dtype))
-        rows = tuple(block.cross_attn.image_rows(image) for _, block in self.each_block()) if keep_context else None
-        conditions, no_text = conditions.to(self.dtype), image[:, :0]
-        chunk = ChunkConstants(
-            conditions, angles.cos(), angles.sin(), camera, codes, no_text, image, None, rows, parallel
+            if parallel:
+                tokens, validity = parallel.split(tokens), parallel.split(validity)
+            octaves = self.config.buffer_octaves
+            field = torch.cat([sincos_encode(slab, octaves) for slab in tokens.split(FIELD_SLAB, 1)], 1)
+        words, sight = self.text_embedding(text.to(self.dtype)), self.img_emb(image.to(self.dtype))
+        codes, text_rows, image_rows = [], [], []
+        for _, block in self.each_block():
+            if field is not None and validity is not None:
+                codes.append(block.squeeze(field, validity))
+            if keep_context:
+                text_rows.append(block.cross_attn.text_rows(words))
+                image_rows.append(block.cross_attn.image_rows(sight))
+        return ChunkConstants(
+            conditions.to(self.dtype),
+            angles.cos(),
+            angles.sin(),
+            camera,
+            tuple(codes) if field is not None else None,
+            words,
+            sight,
+            tuple(text_rows) if keep_context else None,
+            tuple(image_rows) if keep_context else None,
+            parallel,
         )
-        return self.with_text(chunk, text)
 
     def with_text(self, chunk: ChunkConstants, text: Tensor) -> ChunkConstants:
         """The same chunk with another text (B, 512, text width): the other branch of guidance. The rest is shared."""
-        text = text.squeeze(1) if text.dim() == 4 else text
-        self._check_text(text)
-        text = self.text_embedding(text.to(self.dtype))
+        text = self.text_embedding(self._checked_text(text).to(self.dtype))
         rows = None
         if chunk.image_rows is not None:
             rows = tuple(block.cross_attn.text_rows(text) for _, block in self.each_block())
@@ -198,11 +213,6 @@ class LyraDiT(nn.Module):
         e = linear_float32(self.time_embedding[2], nn.functional.silu(linear_float32(self.time_embedding[0], sinusoid)))
         return e, linear_float32(self.time_projection[1], nn.functional.silu(e)).unflatten(-1, (6, -1))
 
-    def _codes(self, tokens: Tensor, validity: Tensor) -> tuple[Tensor, ...]:
-        octaves = self.config.buffer_octaves
-        field = torch.cat([sincos_encode(slab, octaves) for slab in tokens.split(FIELD_SLAB, 1)], 1)
-        return tuple(block.squeeze(field, validity) for _, block in self.each_block())
-
     @staticmethod
     def _for_block(index: int, block: Block, chunk: ChunkConstants) -> BlockConstants:
         text, image = chunk.text_rows, chunk.image_rows
@@ -216,9 +226,7 @@ class LyraDiT(nn.Module):
             chunk.parallel,
         )
 
-    def _check(
-        self, conditions: Tensor, text: Tensor, image: Tensor, rays: Tensor | None, buffer: Tensor | None
-    ) -> None:
+    def _check(self, conditions: Tensor, image: Tensor, rays: Tensor | None, buffer: Tensor | None) -> None:
         config, packing = self.config, self.packing
         frames, height, width = conditions.shape[2:]
         if conditions.shape[1] != config.condition_channels:
@@ -241,10 +249,12 @@ class LyraDiT(nn.Module):
         if image.dim() != 3 or image.shape[-1] != config.image_width:
             raise InputError(f"image tokens of shape {tuple(image.shape)}; (B, rows, {config.image_width}) is needed")
 
-    def _check_text(self, text: Tensor) -> None:
+    def _checked_text(self, text: Tensor) -> Tensor:
+        text = text.squeeze(1) if text.dim() == 4 else text
         if text.dim() != 3 or text.shape[1:] != (self.config.text_tokens, self.config.text_width):
             needed = f"(B, {self.config.text_tokens}, {self.config.text_width})"
             raise InputError(f"text of shape {tuple(text.shape)}; {needed} is needed")
+        return text
 
 
 def time_sinusoid(timestep: Tensor, width: int) -> Tensor:

@@ -63,6 +63,13 @@ class GoldenFile:
         with self._open() as file:
             return file.get_tensor(key)
 
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Sizes of a tensor without reading it; empty when there is none."""
+        if key not in self.keys:
+            return ()
+        with self._open() as file:
+            return tuple(file.get_slice(key).get_shape())
+
     def get(self, key: str) -> torch.Tensor | None:
         """Like `self[key]`, None when there is no such tensor."""
         return self[key] if key in self else None

@@ -142,8 +142,11 @@ def formula_inputs(network: RecordedNetwork) -> NetworkInputs:
 
 
 def stored_inputs(file: GoldenFile, prefix: str, start: NetworkInputs | None) -> NetworkInputs:
-    """Inputs stored in `file` under `prefix`, the rest from `start`."""
+    """Inputs stored in `file` under `prefix`, the rest from `start`. A stored `y` may hold the camera rays too."""
     stored = {field: file[prefix + name] for name, field in STORED_NAMES.items() if prefix + name in file}
+    if "conditions" in stored and stored["conditions"].shape[1] > TINY.condition_channels:
+        both = stored["conditions"]
+        stored["conditions"], stored["rays"] = both.tensor_split([TINY.condition_channels], 1)
     if start is not None:
         return replace(start, **stored)
     if missing := {"latents", "timestep", "conditions", "text", "image"} - stored.keys():
