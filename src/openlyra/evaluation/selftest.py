@@ -59,8 +59,7 @@ def selftest(
     work = Work(*size, steps=1)
     work.check()
     if folder is not None:
-        licences = {entry.licence for entry in recorded(folder)} or {"unknown"}
-        require_accepted(sorted(licences), accepted, str(folder))
+        require_accepted(sorted({entry.licence for entry in recorded(folder)}), accepted, str(folder))
         ModelFolder(folder).check()
     yield from _small()
     if folder is not None:

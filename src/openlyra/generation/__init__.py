@@ -24,7 +24,16 @@ def _lyra(options: dict[str, Any]) -> Generator:
     return LyraGenerator(LyraSettings(**options))
 
 
-GENERATORS: dict[str, Callable[[dict[str, Any]], Generator]] = {"exemplar": _exemplar, "lyra": _lyra}
+def _inpaint(options: dict[str, Any]) -> Generator:
+    from openlyra.generation.inpaint import InpaintGenerator, InpaintSettings
+
+    _refuse("inpaint", options, {field.name for field in fields(InpaintSettings)})
+    return InpaintGenerator(InpaintSettings(**options))
+
+
+GENERATORS: dict[str, Callable[[dict[str, Any]], Generator]] = {
+    "exemplar": _exemplar, "inpaint": _inpaint, "lyra": _lyra,
+}  # fmt: skip
 
 
 def load_generator(name: str, **options: Any) -> Generator:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -41,13 +42,39 @@ class ExemplarSettings:
     patchmatch: PatchMatchSettings = field(default_factory=PatchMatchSettings)
 
 
+@dataclass(frozen=True)
+class HoleView:
+    """A view whose depth is complete and whose colours are not."""
+
+    target: GuidedImage
+    """Colours with a first guess in the hole (its mask), completed depth and sky."""
+    own: GuidedImage
+    """What is known of the view; its mask says what may be copied."""
+    photo: MemoryFrame
+    """Where colours may be taken from as well."""
+
+
+class Painter(Protocol):
+    """Completes the colours of a view. This is all that differs between the generators that walk in this way."""
+
+    def __call__(self, view: HoleView, seed: int) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1]; only the pixels of the hole count."""
+        ...
+
+
 class ExemplarGenerator:
     """See the module's text; settings in `ExemplarSettings`."""
 
+    name = "exemplar"
     remembers_whole_frames = False
 
-    def __init__(self, settings: ExemplarSettings | None = None) -> None:
+    def __init__(self, settings: ExemplarSettings | None = None, painter: Painter | None = None) -> None:
+        """``painter`` None paints by patch matching."""
         self.settings = settings or ExemplarSettings()
+        self.painter = painter or self._by_patches
+
+    def _by_patches(self, view: HoleView, seed: int) -> np.ndarray:
+        return paint(view.target, _stacked(view.own, _as_source(view.photo)), seed, self.settings.patchmatch)
 
     def check(self, frames: int) -> None:
         """Any number of frames will do."""
@@ -94,8 +121,8 @@ class ExemplarGenerator:
         self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
     ) -> Look:
         camera = start.trajectory[index]
-        seed = zlib.crc32(f"{start.seed}/exemplar/{index}".encode())
-        frame = complete_view(index, camera, surfaces, frames, start.far, seed, self.settings.patchmatch)
+        seed = zlib.crc32(f"{start.seed}/{self.name}/{index}".encode())
+        frame = complete_view(index, camera, surfaces, frames, start.far, seed, self.painter)
         store.remember(frame)
         frames.append(frame)
         surfaces.add(frame, made=True)
@@ -113,7 +140,7 @@ class ExemplarGenerator:
 
 def complete_view(
     index: int, camera: Camera, surfaces: Surfaces, frames: list[MemoryFrame], far: float, seed: int,
-    patchmatch: PatchMatchSettings,
+    painter: Painter,
 ) -> MemoryFrame:  # fmt: skip
     """The new surface that a camera reveals: image, depth and sky, valid where memory knew nothing."""
     look = surfaces.look(camera)
@@ -125,7 +152,7 @@ def complete_view(
     guess = np.where(hole[..., None], _mirrored(look.color, copyable), look.color).astype(np.float32)
     target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
     own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
-    painted = paint(target, _stacked(own, _as_source(frames[0])), seed, patchmatch)
+    painted = painter(HoleView(target, own, frames[0]), seed)
     image = to_bytes(_blend_seam(painted, look.color, hole, copyable))
     repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
     new = hole & ~repeated & ~seen.blocked(completed.depth, hole)

@@ -136,7 +136,7 @@ class VideoVae:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> VideoVae:
         """Move or cast the weights; returns itself."""
-        self.network.to(device=device, dtype=dtype)
+        nn.Module.to(self.network, device=device, dtype=dtype)  # the plain one: diffusers' own warns for nothing
         return self
 
     @property
