@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openlyra.errors import InputError
@@ -40,6 +40,7 @@ segments = st.builds(Segment, st.integers(1, 20), st.sampled_from("ks"), st.inte
 layouts = st.builds(Layout, st.lists(segments, min_size=1, max_size=6).map(tuple), st.integers(1, 30))
 
 
+@settings(deadline=None)
 @given(layouts)
 def test_text_and_data_agree(layout: Layout) -> None:
     assert Layout.parse(str(layout)) == layout
@@ -63,6 +64,7 @@ def test_patch_and_unpatch_orders() -> None:
     assert torch.equal(fp.unpatch(channel_last, (2, 2, 3), 3), video)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(0, 30))
 def test_mean_positions(count: int, pooling: int, start: int) -> None:
     grid = torch.arange(start, start + count, dtype=torch.float64).view(1, 1, count, 1, 1)
