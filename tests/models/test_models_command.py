@@ -141,3 +141,22 @@ def test_selftest_tells_random_weights_from_trained_ones(model: Path) -> None:
 def test_selftest_command_without_weights(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "selftest"]) == 0
     assert capsys.readouterr().out.endswith("all well\n")
+
+
+def test_the_generator_loads_a_folder(model: Path, tmp_path: Path) -> None:
+    """What `--generator lyra --model FOLDER` calls: captions encoded once, the distilled adapter with --fast."""
+    from openlyra.generation.lyra_load import load_models
+    from openlyra.generation.lyra_models import model_info
+
+    info = model_info(str(model))
+    models = load_models(info, captions=["red", "red", "blue"])
+    assert models.encode_text(["red", "blue"]).shape == (2, 512, 16) and models.negative.shape == (1, 512, 16)
+    with pytest.raises(InputError, match=r"dmd_distillation\.safetensors: is missing; --fast needs it"):
+        load_models(info, captions=["red"], fast=True)
+    (model / "lora").mkdir()
+    name, down, up = "blocks.0.self_attn.v", torch.randn(2, 24) / 4, torch.randn(24, 2) / 4
+    tensors = {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
+    save_file(tensors, model / "lora" / "dmd_distillation.safetensors")
+    fast = load_models(info, captions=["red"], fast=True)
+    change = fast.network.get_submodule(name).weight - models.network.get_submodule(name).weight  # type: ignore[attr-defined]
+    assert torch.allclose(change, up @ down, atol=1e-6)

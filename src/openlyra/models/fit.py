@@ -36,6 +36,10 @@ class Fitted:
     offload: BlockOffload | None = None
     """What brings the blocks, when they do not stay on the device."""
 
+    def encode(self, captions: Sequence[str]) -> Tensor:
+        """Text tokens (B, rows, width) of captions that were given when loading."""
+        return torch.cat([self.texts[caption] for caption in captions])
+
 
 def this_machine() -> Machine | None:
     """The GPU and memory of this machine; None without a GPU."""
@@ -71,12 +75,23 @@ def load_fitted(
     skeleton = folder.build("transformer")
     for path, _ in loras:
         Lora.open(path, skeleton)
-    machine = this_machine()
-    if plan is None and machine is not None:
-        plan = choose(work, machine)
-    device = torch.device(device or ("cuda" if machine is not None else "cpu"))
-    dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+    plan, device, dtype = how(work, plan, device, dtype)
     texts = encode_captions(folder, captions, device if plan is None or plan.text_on_gpu else "cpu", dtype)
+    network, offload = load_transformer(folder, work, loras, plan, device, dtype)
+    tiling = TILING if plan is not None and plan.tiled else None
+    image_dtype = torch.float16 if device.type == "cuda" else dtype
+    return Fitted(
+        network, folder.vae(dtype, device, tiling, "cpu"), folder.image_encoder(image_dtype, device), texts,
+        folder.negative_prompt().float(), device, offload,
+    )  # fmt: skip
+
+
+def load_transformer(
+    folder: ModelFolder, work: Work, loras: Sequence[tuple[Path, float]] = (), plan: Plan | None = None,
+    device: torch.device | str | None = None, dtype: torch.dtype | None = None,
+) -> tuple[LyraDiT, BlockOffload | None]:  # fmt: skip
+    """The video transformer alone, with its adapters, and what brings its blocks; arguments as in `load_fitted`."""
+    plan, device, dtype = how(work, plan, device, dtype)
     visiting = plan is not None and plan.blocks == "offload"
     kind = plan.weights if plan is not None and plan.weights != "bfloat16" else None
     network = folder.transformer(dtype, device, "cpu" if visiting else None, kind)
@@ -86,12 +101,19 @@ def load_fitted(
     else:
         for lora, weight in opened:
             merge(network, lora, weight)
-    tiling = TILING if plan is not None and plan.tiled else None
-    image_dtype = torch.float16 if device.type == "cuda" else dtype
-    return Fitted(
-        network, folder.vae(dtype, device, tiling, "cpu"), folder.image_encoder(image_dtype, device), texts,
-        folder.negative_prompt().float(), device, BlockOffload(network, device) if visiting else None,
-    )  # fmt: skip
+    network.requires_grad_(False)
+    return network, BlockOffload(network, device) if visiting else None
+
+
+def how(
+    work: Work, plan: Plan | None, device: torch.device | str | None, dtype: torch.dtype | None
+) -> tuple[Plan | None, torch.device, torch.dtype]:
+    """What was left open, filled in for this machine."""
+    machine = this_machine()
+    if plan is None and machine is not None:
+        plan = choose(work, machine)
+    device = torch.device(device or ("cuda" if machine is not None else "cpu"))
+    return plan, device, dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
 
 
 def encode_captions(
