@@ -27,6 +27,7 @@ from openlyra.generation.measured_depth import MeasuredDepth
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.lyra_dit import LyraDiT
 from openlyra.sampling import FewStep, Sampler, SamplerState, UniPC
 
 FAST_STEPS = 4
@@ -102,6 +103,12 @@ class LyraGenerator:
         """Whole chunks that cover so many frames."""
         return -(-(frames - 1) // self.layout.new_pixel_frames)
 
+    def load_network(self) -> LyraDiT:
+        """The video transformer alone, for a process that only helps with it."""
+        from openlyra.generation.lyra_load import load_network
+
+        return load_network(self.info, self.settings.fast)
+
     def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
         """Fill the store with all frames of the path. What was done before an interruption is not done again."""
         frames = len(start.trajectory)
@@ -128,12 +135,12 @@ class LyraGenerator:
         from openlyra.generation.lyra_load import load_models
         from openlyra.generation.ranks import shared
 
-        models = load_models(self.info)
+        captions = self._chunk_captions(len(start.trajectory))
+        models = load_models(self.info, None, captions, self.settings.fast)
         network: VideoNetwork = shared(models.network)
         cameras = padded(start.trajectory, 1 + chunks * self.layout.new_pixel_frames).resized(*size)
         settings = WalkSettings(self.sampler, self.guidance, ConditioningSettings(self.settings.retrieval_views))
         depth = MeasuredDepth(start.depth_estimator, start.far)
-        captions = self._chunk_captions(len(start.trajectory))
         return LatentWalk(replace(models, network=network), settings, cameras, captions, depth, SeededNoise(start.seed))
 
     def _chunk(
