@@ -78,7 +78,7 @@ class CreateSettings:
     """lyra: network calls for each stretch; 35 for the released weights if not given, 4 for the toy."""
     guidance: float | None = None
     """lyra: how strongly the captions steer; 5 for the released weights if not given; 1 halves the work."""
-    fast: bool | None = None
+    fast: bool = False
     """lyra: the four-step sampler, for weights with the distilled adapter."""
     inpaint_model: str | None = None
     """inpaint: Hub id or folder of a diffusers inpainting pipeline."""
@@ -99,7 +99,7 @@ class CreateSettings:
     def generator_options(self) -> dict[str, Any]:
         """Options of the generator that were given, by name."""
         given = {name: getattr(self, name) for name in GENERATOR_OPTIONS}
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in given.items() if value is not None and value is not False}
 
     def shape(self) -> tuple[int, int]:
         """(height, width) in pixels. Raises InputError."""
