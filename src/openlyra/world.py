@@ -23,6 +23,7 @@ from openlyra.gaussians.budget import within_budget
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation import load_generator
 from openlyra.generation.base import Advance, WalkInput
+from openlyra.generation.new_surface import unseen_part
 from openlyra.generation.plan import PathRequest, plan_path
 from openlyra.generation.surfaces import Surfaces
 from openlyra.geometry.camera import Camera, Trajectory
@@ -31,6 +32,8 @@ from openlyra.geometry.trajectory_io import read_trajectory, write_trajectory
 from openlyra.media.image import FittedPhoto, fit_photo, read_photo, write_image
 from openlyra.media.video import VideoWriter
 from openlyra.memory.frame import MemoryFrame
+from openlyra.models.licences import LICENCES, licence_of_source, recorded, require_accepted
+from openlyra.models.registry import licence_of_repository
 from openlyra.runs import Manifest, RunFolder
 from openlyra.runs.folder import PHOTO
 from openlyra.runs.manifest import sha256
@@ -38,6 +41,8 @@ from openlyra.runs.manifest import sha256
 REPORT_EVERY = 8
 MAX_SIDE, MIN_SIDE = 4096, 32
 MAX_FRAMES = 100_000
+GENERATOR_OPTIONS = ("model", "inpaint_model", "captions", "steps", "guidance", "fast")
+"""Settings that only some generators have."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ class CreateSettings:
     size: str = "480x832"
     """Height x width of the video in pixels."""
     generator: str = "exemplar"
-    """What paints the parts that the photo does not show."""
+    """What paints what the photo does not show: exemplar (copies from the photo), inpaint (the same walk, painted by an
+    image network) or lyra (a video network)."""
     depth: str = "layout"
     """What estimates depth: layout (no weights) or depth-anything (downloads weights)."""
     strength: float | None = None
@@ -65,6 +71,36 @@ class CreateSettings:
     """How a photo of another shape meets the size: cut what exceeds, or keep all of it and imagine the borders."""
     fov: float | None = None
     """Vertical field of view of the whole photo in degrees; from EXIF or estimated if not given."""
+    model: str | None = None
+    """lyra: `toy` (small random weights, to try the whole way out) or a folder with converted weights."""
+    captions: str | None = None
+    """lyra: a text, or a JSON file {"0": "...", "81": "..."} with a text for each stretch of 80 new frames."""
+    steps: int | None = None
+    """lyra: network calls for each stretch; 35 for the released weights if not given, 4 for the toy."""
+    guidance: float | None = None
+    """lyra: how strongly the captions steer; 5 for the released weights if not given; 1 halves the work."""
+    fast: bool = False
+    """lyra: the four-step sampler, for weights with the distilled adapter."""
+    inpaint_model: str | None = None
+    """inpaint: Hub id or folder of a diffusers inpainting pipeline."""
+    accept_license: str = ""
+    """Licences without commercial use that you accept, by name, with commas (see `openlyra models list`)."""
+
+    def weights_licences(self) -> dict[str, str]:
+        """Licence name of the weights of the generator, by where they are; without those that were trained here."""
+        found: dict[str, str] = {}
+        if self.model is not None and Path(self.model).is_dir():
+            found = {f"{self.model}/{entry.part}": entry.licence for entry in recorded(Path(self.model))}
+        if self.inpaint_model is not None:
+            folder = Path(self.inpaint_model)
+            stated = licence_of_source(folder)[1] if folder.is_dir() else licence_of_repository(self.inpaint_model)
+            found[self.inpaint_model] = stated
+        return found
+
+    def generator_options(self) -> dict[str, Any]:
+        """Options of the generator that were given, by name."""
+        given = {name: getattr(self, name) for name in GENERATOR_OPTIONS}
+        return {name: value for name, value in given.items() if value is not None and value is not False}
 
     def shape(self) -> tuple[int, int]:
         """(height, width) in pixels. Raises InputError."""
@@ -85,7 +121,10 @@ class CreateSettings:
             raise InputError(f"--strength {self.strength}: must be a positive number")
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov}: must be from 5 to 150 degrees")
-        load_generator(self.generator)
+        load_generator(self.generator, **self.generator_options()).check(self.frames)
+        accepted = [name.strip() for name in self.accept_license.split(",") if name.strip()]
+        for where, licence in self.weights_licences().items():
+            require_accepted([licence], accepted, where)
 
 
 class World:
@@ -175,8 +214,10 @@ class _Creation:
         self.height, self.width = settings.shape()
         # Read before the folder is touched: wrong input must not leave anything behind.
         self.fitted, self.photo_size = self._fit(photo)
-        self.estimator: DepthEstimator = load_depth(settings.depth)
         self.request = PathRequest(settings.path, settings.frames, settings.strength, self.photo_size, self.fitted)
+        self.generator = load_generator(settings.generator, **settings.generator_options())
+        # Last, because only this may load weights.
+        self.estimator: DepthEstimator = load_depth(settings.depth)
 
     def _fit(self, photo: Path) -> tuple[FittedPhoto, tuple[int, int]]:
         read = read_photo(photo)
@@ -189,6 +230,8 @@ class _Creation:
             cameras = self.request.from_file.cameras
             numbers = np.concatenate([np.ravel(cameras.world_from_camera), np.ravel(cameras.intrinsics)])
             inputs |= {"path_sha256": hashlib.sha256(numbers.astype("<f8").tobytes()).hexdigest()}
+        for file in self.generator.inputs():
+            inputs |= {f"{file.name}_sha256": sha256(file)}
         return Manifest(asdict(self.settings), inputs)
 
     def run_in(self, folder: Path, resume: bool, overwrite: bool) -> None:
@@ -235,17 +278,20 @@ class _Creation:
         return MemoryFrame(PHOTO, self.fitted.image, depth, result.valid & self.fitted.valid, sky, camera)
 
     def _walk_stage(self, run: RunFolder) -> None:
+        for where, licence in self.settings.weights_licences().items():
+            run.manifest.licences[where] = LICENCES[licence].title
         photo = run.load_photo()
         far = FAR_SKY * float(np.median(photo.depth[~photo.sky])) if (~photo.sky).any() else FAR_SKY
         start = WalkInput(read_trajectory(run.path / "cameras.json"), far, self.settings.seed, self.estimator)
-        load_generator(self.settings.generator).walk(start, run, self.advance)
+        self.generator.walk(start, run, self.advance)
 
     def _scene_stage(self, run: RunFolder) -> None:
         frames = run.remembered()
         surfaces = Surfaces()
         for number, frame in enumerate(frames):
             self.advance("scene", number, len(frames) + 1)
-            surfaces.add(frame, made=number > 0)
+            whole = number > 0 and self.generator.remembers_whole_frames
+            surfaces.add(unseen_part(frame, surfaces, frames[:number]) if whole else frame, made=number > 0)
         assert surfaces.gaussians is not None
         path = read_trajectory(run.path / "cameras.json")
         scene = within_budget(surfaces.gaussians, path.cameras, self.settings.quality)

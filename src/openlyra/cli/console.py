@@ -10,7 +10,8 @@ from typing import Any
 
 WORDS = {
     "depth": "depth and path", "explore": "imagining what the photo hides", "frames": "drawing frames",
-    "scene": "Gaussian scene", "video": "video", "viewer": "page", "report": "measuring",
+    "sample": "sampling the video", "scene": "Gaussian scene", "video": "video", "viewer": "page",
+    "report": "measuring",
 }  # fmt: skip
 
 

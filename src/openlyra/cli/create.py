@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import tyro
 from openlyra.cli.console import Progress, Verbosity, print_json, say
 from openlyra.cli.warm_up import compiled, warm_up
 from openlyra.errors import InputError
+from openlyra.generation import load_generator
 from openlyra.world import CreateSettings, create
 
 
@@ -38,6 +40,26 @@ class CreateCommand:
         """Run it; returns the exit status."""
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite exclude each other; give one of them")
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return self._run_in_group()
+        return self._run()
+
+    def _run_in_group(self) -> int:
+        """One of several processes that torchrun started: the first makes the world, the others help its network."""
+        from openlyra.generation.lyra import LyraGenerator
+        from openlyra.generation.ranks import follow, joined, rank
+
+        self.settings.check()
+        generator = load_generator(self.settings.generator, **self.settings.generator_options())
+        if not isinstance(generator, LyraGenerator):
+            raise InputError("several processes can only share --generator lyra; start one process")
+        with joined():
+            if rank() == 0:
+                return self._run()
+            follow(generator.load_network())
+            return 0
+
+    def _run(self) -> int:
         how = self.verbosity
         if not compiled():
             say("first run: compiling the fast parts for this machine takes about a minute, once", how)

@@ -19,6 +19,7 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.doctor import DoctorCommand
     from openlyra.cli.evaluate import EvaluateRunCommand
     from openlyra.cli.info import InfoCommand
+    from openlyra.cli.models import models_app
     from openlyra.cli.render import RenderCommand
     from openlyra.cli.view import ViewCommand
 
@@ -31,6 +32,7 @@ def commands() -> tyro.extras.SubcommandApp:
     evaluate = tyro.extras.SubcommandApp()
     evaluate.command(name="run")(EvaluateRunCommand)
     app.command(evaluate, name="evaluate")
+    app.command(models_app(), name="models")
     return app
 
 

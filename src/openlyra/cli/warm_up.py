@@ -20,7 +20,8 @@ def compiled() -> bool:
     import openlyra
 
     places = [Path(openlyra.__file__).parent, Path(os.environ.get("NUMBA_CACHE_DIR", Path.home() / ".cache" / "numba"))]
-    return any(next(place.rglob("*match_round*.nbi"), None) for place in places if place.is_dir())
+    needed = ("*match_round*.nbi", "*warp_numba._paint*.nbi")
+    return all(any(next(place.rglob(name), None) for place in places if place.is_dir()) for name in needed)
 
 
 def warm_up() -> None:
@@ -41,6 +42,18 @@ def main() -> None:
         photo = Path(folder) / "photo.png"
         write_image(photo, np.clip(np.where(rows < 0.45, sky, ground), 0, 255).astype(np.uint8))
         create(photo, Path(folder) / "run", size="96x160", frames=3, path="orbit", strength=15.0)
+    _warp()
+
+
+def _warp() -> None:
+    """What the walk of a video network needs besides."""
+    from openlyra.geometry.camera import Camera
+    from openlyra.geometry.warp_numba import forward_warp
+
+    home = Camera.from_fov(16, 16, 1.0, np.eye(4)[None])
+    for channels in (1, 3):
+        colors = np.zeros((1, channels, 16, 16), np.float32)
+        forward_warp(colors, np.ones((1, 16, 16), np.float32), np.ones((1, 16, 16), bool), home, home)
 
 
 if __name__ == "__main__":

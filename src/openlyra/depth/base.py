@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openlyra.errors import InputError
+from openlyra.geometry.camera import Camera
 
 FAR_SKY = 60.0
 """Depth of the sky, in units of the median depth of everything else."""
@@ -68,6 +69,22 @@ class DepthEstimator(Protocol):
 
     def estimate(self, image: Uint8Image, focal: float | None = None) -> DepthResult:
         """Estimate depth of uint8 (H, W, 3); `focal` in pixels if known."""
+        ...
+
+
+@runtime_checkable
+class PosedDepthEstimator(Protocol):
+    """Several views with their cameras in, one consistent geometry out."""
+
+    def estimate(self, image: Uint8Image, focal: float | None = None) -> DepthResult:
+        """As `DepthEstimator`."""
+        ...
+
+    def estimate_posed(
+        self, images: list[Uint8Image], cameras: Camera
+    ) -> tuple[list[DepthResult], NDArray[np.float64]]:
+        """Depth of V views uint8 (H, W, 3) with cameras (V,), in the estimator's unit, and the world_from_camera
+        (V, 4, 4) that it predicts in that unit."""
         ...
 
 

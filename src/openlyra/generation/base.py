@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,18 @@ class WalkStore(Protocol):
 
     def remembered(self) -> list[MemoryFrame]:
         """All remembered frames in that order; the photo comes first."""
+        ...
+
+    def load_photo(self) -> MemoryFrame:
+        """The first remembered frame."""
+        ...
+
+    def load_memory(self, index: int) -> MemoryFrame:
+        """The remembered frame with that index."""
+        ...
+
+    def work_folder(self) -> Path:
+        """A folder for what a walk needs to go on after a kill; empty at the walk's end."""
         ...
 
     def remember(self, frame: MemoryFrame) -> None:
@@ -57,6 +70,17 @@ Advance = Callable[[str, int, int], None]
 
 class Generator(Protocol):
     """One file a generator; found through the table in this package's ``__init__``."""
+
+    remembers_whole_frames: bool
+    """Remembered frames hold all that a camera saw, not only what was new."""
+
+    def check(self, frames: int) -> None:
+        """Raise InputError when a walk of so many frames cannot work; loads nothing."""
+        ...
+
+    def inputs(self) -> list[Path]:
+        """Files, besides photo and path, that the result depends on."""
+        ...
 
     def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
         """Fill the store with all frames of the path. The first remembered frame (the photo) is there already."""

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
 
 from openlyra.generation.base import Advance, WalkInput, WalkStore
-from openlyra.generation.complete_depth import CompletedDepth, complete_depth
+from openlyra.generation.complete_depth import complete_depth
 from openlyra.generation.copy_maps import Target
 from openlyra.generation.free_space import SeenSpace
 from openlyra.generation.membrane import membrane
@@ -44,11 +46,57 @@ class ExemplarSettings:
     patchmatch: PatchMatchSettings = field(default_factory=PatchMatchSettings)
 
 
+@dataclass(frozen=True)
+class HoleView:
+    """A view whose depth is complete and whose colours are not."""
+
+    camera: Camera
+    """Where it is seen from."""
+    target: GuidedImage
+    """Colours with a first guess in the hole (its mask), completed depth and sky."""
+    own: GuidedImage
+    """What is known of the view; its mask says what may be copied."""
+    photo: MemoryFrame
+    """Where colours may be taken from as well."""
+
+
+class Painter(Protocol):
+    """Completes the colours of a view. This is all that differs between the generators that walk in this way."""
+
+    def __call__(self, view: HoleView, seed: int) -> np.ndarray:
+        """(H, W, 3) float32 in [0, 1]; only the pixels of the hole count."""
+        ...
+
+
 class ExemplarGenerator:
     """See the module's text; settings in `ExemplarSettings`."""
 
-    def __init__(self, settings: ExemplarSettings | None = None) -> None:
+    name = "exemplar"
+    remembers_whole_frames = False
+
+    def __init__(self, settings: ExemplarSettings | None = None, painter: Painter | None = None) -> None:
+        """``painter`` None copies from the photo."""
         self.settings = settings or ExemplarSettings()
+        self.painter = painter or self._copy
+
+    def _copy(self, view: HoleView, seed: int) -> np.ndarray:
+        """Wide holes of large copies, the others of small patches."""
+        target, own, wide = view.target, view.own, _wide(view.target.mask)
+        color = target.color
+        if wide.any():
+            open_view = Target(view.camera, own.color, np.exp(target.log_depth), target.sky, wide, own.mask)
+            color = np.where(wide[..., None], outpaint(open_view, view.photo), color)
+        narrow = GuidedImage(color, target.log_depth, target.sky, target.mask & ~wide)
+        if narrow.mask.any():
+            color = paint(narrow, _stacked(own, _as_source(view.photo)), seed, self.settings.patchmatch)
+        return color
+
+    def check(self, frames: int) -> None:
+        """Any number of frames will do."""
+
+    def inputs(self) -> list[Path]:
+        """None."""
+        return []
 
     def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
         """Remember keyframes until nothing unknown is left along the path, then look at every frame."""
@@ -88,8 +136,8 @@ class ExemplarGenerator:
         self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
     ) -> Look:
         camera = start.trajectory[index]
-        seed = zlib.crc32(f"{start.seed}/exemplar/{index}".encode())
-        frame = complete_view(index, camera, surfaces, frames, start.far, seed, self.settings.patchmatch)
+        seed = zlib.crc32(f"{start.seed}/{self.name}/{index}".encode())
+        frame = complete_view(index, camera, surfaces, frames, start.far, seed, self.painter)
         store.remember(frame)
         frames.append(frame)
         surfaces.add(frame, made=True)
@@ -107,7 +155,7 @@ class ExemplarGenerator:
 
 def complete_view(
     index: int, camera: Camera, surfaces: Surfaces, frames: list[MemoryFrame], far: float, seed: int,
-    patchmatch: PatchMatchSettings,
+    painter: Painter,
 ) -> MemoryFrame:  # fmt: skip
     """The new surface that a camera reveals: image, depth and sky, valid where memory knew nothing."""
     look = surfaces.look(camera)
@@ -116,14 +164,11 @@ def complete_view(
     seen = SeenSpace(frames, camera)
     completed = complete_depth(view, far, seen)
     copyable = ~hole & (view.foreground < 0.3)
-    wide = _wide(hole)
-    color = look.color.astype(np.float32)
-    if wide.any():
-        color = outpaint(Target(camera, color, completed.depth, completed.sky, wide, copyable), frames[0])
-    narrow = hole & ~wide
-    if narrow.any():
-        color = _paint_narrow(color, completed, narrow, copyable, frames[0], seed, patchmatch)
-    image = to_bytes(color)
+    guess = np.where(hole[..., None], _mirrored(look.color, copyable), look.color).astype(np.float32)
+    target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
+    own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
+    painted = painter(HoleView(camera, target, own, frames[0]), seed)
+    image = to_bytes(_blend_seam(painted, look.color, hole, copyable))
     repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
     new = hole & ~repeated & ~seen.blocked(completed.depth, hole)
     # A little behind: where the new overlaps what was known, the known is what is seen.
@@ -139,18 +184,6 @@ def _wide(hole: np.ndarray) -> np.ndarray:
     inside = ndimage.distance_transform_edt(np.pad(hole, 1, mode="edge"))[1:-1, 1:-1]
     depth_of_part = ndimage.maximum(inside, parts, np.arange(1, count + 1))
     return np.concatenate([[False], depth_of_part > WIDE * hole.shape[0]])[parts]
-
-
-def _paint_narrow(
-    color: np.ndarray, completed: CompletedDepth, hole: np.ndarray, copyable: np.ndarray, photo: MemoryFrame, seed: int,
-    patchmatch: PatchMatchSettings,
-) -> np.ndarray:  # fmt: skip
-    """Small holes painted by patch matching and blended at the seam. (H, W, 3) float32."""
-    guess = np.where(hole[..., None], _mirrored(color, copyable), color).astype(np.float32)
-    target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
-    own = GuidedImage(color, target.log_depth, completed.sky, copyable)
-    painted = paint(target, _stacked(own, _as_source(photo)), seed, patchmatch)
-    return _blend_seam(painted, color, hole, copyable)
 
 
 def _mirrored(color: np.ndarray, copyable: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from openlyra.runs.manifest import Manifest, peak_memory_mb, sha256
 MANIFEST = "run.json"
 PHOTO = -1
 """Index of the photo among the remembered frames; frames of the walk have that of their place on the path."""
-FOLDERS = ("frames", "memory")
+FOLDERS = ("frames", "memory", "walk")
 FILES = (
     MANIFEST, "input.png", "cameras.json", "cameras.npz", "scene.ply", "contact_sheet.jpg", "video.mp4", "viewer.html",
     "report.json",
@@ -160,6 +160,12 @@ class RunFolder:
     def load_photo(self) -> MemoryFrame:
         """The photo as it was remembered: the first frame of all."""
         return load_frame(self._memory_files()[0][2])
+
+    def work_folder(self) -> Path:
+        """Where a walk keeps what it needs to go on; made when asked for."""
+        folder = self.path / "walk"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def load_memory(self, index: int) -> MemoryFrame:
         """The first remembered frame with that index (the photo and the completion of its padding both have 0)."""

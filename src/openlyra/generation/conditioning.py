@@ -1,0 +1,191 @@
+"""What the network is given for one chunk: history, retrieved frames, warped last frame, rays, correspondences.
+
+Source: spec conditioning.md 4. Only the warps that are used are computed: of the correspondences one frame a latent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from openlyra.errors import InputError
+from openlyra.generation.history import chunk_start, latent_frame, recent_latents, retrieval_offsets
+from openlyra.geometry.camera import Camera
+from openlyra.geometry.rays import camera_condition
+from openlyra.geometry.warp_types import WarpConfig
+from openlyra.memory.correspondence import CorrespondenceConfig, generated_buffer, history_buffer, slot_frames
+from openlyra.memory.frame import MemoryFrame
+from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.frame_packing import FRAMES_PER_LATENT, Layout
+
+MASK_CHANNELS = 4
+"""Channels that tell the plain image-to-video network which frames are given; here all are marked as given."""
+
+Encode = Callable[[Tensor], Tensor]
+"""A clip of its own, (1, 3, 4n+1, H, W) in [-1, 1], to latents (1, 16, n+1, H/8, W/8)."""
+Pixels = Callable[[int], Tensor]
+"""A frame by index (negative: external views) as (3, H, W) in about [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class ConditioningSettings:
+    """How the inputs of a chunk are made; retrieval itself is set in the memory."""
+
+    retrieval_views: int = 1
+    """New frames for which remembered ones are retrieved: 1 is the chunk's last."""
+    warp: WarpConfig = field(default_factory=WarpConfig)
+    """Of the last frame and of the correspondences."""
+
+    @staticmethod
+    def reference(retrieval_views: int = 1, group: int = 16) -> ConditioningSettings:
+        """The released behaviour: integer pixel centres, targets share a normaliser in groups."""
+        return ConditioningSettings(retrieval_views, WarpConfig(reference_compat=True, group=group))
+
+
+@dataclass(frozen=True)
+class ChunkContext:
+    """Everything that exists when a chunk begins."""
+
+    chunk: int
+    """0-based."""
+    latents: Tensor
+    """(1, 16, L, h, w) all temporal latents so far, oldest first."""
+    last: MemoryFrame
+    """Depth and camera of the last frame so far."""
+    cameras: Camera
+    """(F,) cameras of all frames up to the end of this chunk at least."""
+    memory: SpatialMemory
+    """The frames to retrieve from."""
+    pixels: Pixels
+    """Colours of remembered frames and of the last one."""
+
+
+@dataclass(frozen=True)
+class ChunkInputs:
+    """Inputs of the network that stay the same for all steps of a chunk. T = history + new latents."""
+
+    history: Tensor
+    """(1, 16, history, h, w) clean latents of the packed history."""
+    condition: Tensor
+    """(1, 16, T, h, w) conditioning latents: the history again, then the warped last frame."""
+    rays: Tensor
+    """(1, 384, T, h, w) camera rays relative to the last frame."""
+    buffer: Tensor | None
+    """(1, 256 * slots, T, h, w) correspondences; None for a layout without spatial slots."""
+    retrieved: tuple[int, ...]
+    """Indices of the retrieved frames, best last."""
+    warped: np.ndarray
+    """(new frames, 3, H, W) the last frame warped along the path, -1 in holes."""
+
+    @property
+    def mask(self) -> Tensor:
+        """(1, 4, T, h, w) all ones."""
+        return torch.ones_like(self.condition[:, :MASK_CHANNELS])
+
+
+def build_inputs(
+    context: ChunkContext, layout: Layout, encode: Encode, settings: ConditioningSettings | None = None
+) -> ChunkInputs:
+    """The inputs of one chunk. Raises InputError when the cameras do not reach to its end."""
+    settings = settings or ConditioningSettings()
+    first, new = chunk_start(context.chunk, layout), layout.new_pixel_frames
+    if len(context.cameras) <= first + new:
+        raise InputError(f"chunk {context.chunk} ends at frame {first + new}; there are {len(context.cameras)} cameras")
+    targets = context.cameras[first + 1 : first + new + 1]
+    retrieved = retrieve_for(context.memory, targets, layout, settings)
+    slots = slot_frames(retrieved, layout.spatial_frames)
+    history = history_latents(context, layout, slots, encode)
+    warped = warped_frames(context.last, context.pixels(context.last.index), targets, settings.warp)
+    tail = encode_tail(warped, encode)
+    cameras = latent_cameras(context, layout, slots)
+    return ChunkInputs(
+        history,
+        torch.cat([history, tail], 2),
+        ray_latents(cameras, context.last.camera),
+        correspondences([context.memory.frame(index) for index in retrieved], targets, layout, settings.warp),
+        tuple(retrieved),
+        warped,
+    )
+
+
+def retrieve_for(memory: SpatialMemory, targets: Camera, layout: Layout, settings: ConditioningSettings) -> list[int]:
+    """Indices of the remembered frames that help with these new frames, best last."""
+    if not layout.spatial_frames or not len(memory):
+        return []
+    views = retrieval_offsets(settings.retrieval_views, len(targets))
+    return memory.retrieve(targets[views], layout.spatial_frames)
+
+
+def history_latents(context: ChunkContext, layout: Layout, slots: Sequence[int], encode: Encode) -> Tensor:
+    """(1, 16, history, h, w): recent latents, and remembered frames encoded alone in the spatial slots."""
+    total = context.latents.shape[2]
+    recent = context.latents[:, :, recent_latents(total, layout.temporal_frames)]
+    result = recent.new_empty((*recent.shape[:2], layout.history_frames, *recent.shape[3:]))
+    result[:, :, layout.indices(spatial=False)] = recent
+    alone = {index: encode(context.pixels(index)[None, :, None]) for index in sorted(set(slots))}
+    for place, index in zip(layout.indices(spatial=True), slots):
+        result[:, :, place] = alone[index][:, :, 0].to(result)
+    return result
+
+
+def warped_frames(last: MemoryFrame, pixels: Tensor, targets: Camera, config: WarpConfig) -> np.ndarray:
+    """(F, 3, H, W) the last frame's colours (3, H, W) seen from the target cameras (F,), -1 where nothing lands."""
+    from openlyra.geometry.warp_numba import forward_warp
+
+    source = Camera(
+        last.camera.world_from_camera[None], last.camera.intrinsics[None], last.camera.width, last.camera.height
+    )
+    color = pixels.detach().cpu().float().numpy()[None]
+    return np.asarray(forward_warp(color, last.depth[None], last.valid[None], source, targets, config).values)
+
+
+def encode_tail(warped: np.ndarray, encode: Encode) -> Tensor:
+    """(1, 16, F/4, h, w) latents of warped frames (F, 3, H, W).
+
+    A copy of the first frame goes before them: the first latent of a clip holds one frame only and is dropped."""
+    clip = torch.from_numpy(np.concatenate([warped[:1], warped])).transpose(0, 1)[None]
+    return encode(clip)[:, :, 1:]
+
+
+def latent_cameras(context: ChunkContext, layout: Layout, slots: Sequence[int]) -> Camera:
+    """(T,) the camera of every latent of the packed sequence: the last frame of its group, or the retrieved frame's."""
+    total = context.latents.shape[2]
+    frames = [latent_frame(latent, layout) for latent in recent_latents(total, layout.temporal_frames)]
+    places: list[Camera] = [context.cameras[0]] * layout.history_frames
+    for place, frame in zip(layout.indices(spatial=False), frames):
+        places[place] = context.cameras[frame]
+    for place, index in zip(layout.indices(spatial=True), slots):
+        places[place] = context.memory.frame(index).camera if index in context.memory else context.cameras[index]
+    first = chunk_start(context.chunk, layout)
+    for latent in range(1, layout.new_frames + 1):
+        places.append(context.cameras[first + FRAMES_PER_LATENT * latent])
+    return Camera(
+        np.stack([np.asarray(camera.world_from_camera) for camera in places]),
+        np.stack([np.asarray(camera.intrinsics) for camera in places]),
+        context.cameras.width,
+        context.cameras.height,
+    )
+
+
+def ray_latents(cameras: Camera, reference: Camera) -> Tensor:
+    """(1, 384, T, h, w) float32 ray origins and directions of the cameras (T,), in the axes of `reference`."""
+    # One camera at a time: all at once would take a gigabyte in double precision at full size.
+    channels = [camera_condition(camera, reference).astype(np.float32) for camera in cameras]
+    return torch.from_numpy(np.stack(channels, 1))[None]
+
+
+def correspondences(frames: Sequence[MemoryFrame], targets: Camera, layout: Layout, warp: WarpConfig) -> Tensor | None:
+    """(1, 256 * slots, T, h, w) of the retrieved frames, best last; None for a layout without spatial slots."""
+    slots = layout.spatial_frames
+    if not slots:
+        return None
+    places: list[int | None] = [None] * layout.history_frames
+    for slot, place in enumerate(layout.indices(spatial=True)):
+        places[place] = slot
+    past = history_buffer(places, slots, targets.height, targets.width)
+    new = generated_buffer(frames, targets, CorrespondenceConfig(slots, FRAMES_PER_LATENT, warp))
+    return torch.cat([torch.from_numpy(past), torch.from_numpy(new)], 1)[None]

@@ -1,0 +1,218 @@
+"""The Lyra 2.0 generator (arXiv 2604.13036): a video diffusion transformer that remembers where it has been.
+
+Chunk by chunk: retrieve remembered frames, warp, sample latents, decode, encode the pixels again, measure depth,
+remember. Any number of frames is walked: the path is padded with its last camera to whole chunks, and what is too much
+is dropped. The networks see frames of their own working size; what leaves the walk has the size of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from openlyra.errors import InputError
+from openlyra.generation.base import Advance, WalkInput, WalkStore
+from openlyra.generation.captions import chunk_captions, read_captions
+from openlyra.generation.conditioning import ConditioningSettings
+from openlyra.generation.denoise import SeededNoise, VideoNetwork
+from openlyra.generation.latent_store import LatentStore
+from openlyra.generation.latent_walk import LatentWalk, WalkSettings, WalkState, as_image
+from openlyra.generation.lyra_models import ModelInfo, model_info, working_size
+from openlyra.generation.measured_depth import MeasuredDepth
+from openlyra.geometry.camera import Camera, Trajectory
+from openlyra.memory.frame import MemoryFrame
+from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.lyra_dit import LyraDiT
+from openlyra.sampling import FewStep, Sampler, SamplerState, UniPC
+
+FAST_STEPS = 4
+MOST_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class LyraSettings:
+    """How the lyra generator walks."""
+
+    model: str = "toy"
+    """`toy`, or a folder with converted weights."""
+    captions: str | None = None
+    """A text for all chunks, or a JSON file with a text a chunk by frame index."""
+    steps: int | None = None
+    """Network calls a chunk (and branch of guidance); the model's own number if absent."""
+    guidance: float | None = None
+    """How strongly captions steer; 1 halves the work. The model's own number if absent."""
+    shift: float = 5.0
+    """How much of the steps goes to high noise."""
+    fast: bool = False
+    """The four-step sampler, for weights with the distilled adapter merged in."""
+    retrieval_views: int = 1
+    """New frames of a chunk for which remembered ones are looked up."""
+
+
+class LyraGenerator:
+    """See the module's text; settings in `LyraSettings`."""
+
+    remembers_whole_frames = True
+
+    def __init__(self, settings: LyraSettings | None = None) -> None:
+        """Checks the settings and looks the model up. Raises InputError; loads nothing."""
+        self.settings = settings = settings or LyraSettings()
+        self.info: ModelInfo = model_info(settings.model)
+        self.layout = self.info.layout
+        if settings.steps is not None and not 1 <= settings.steps <= MOST_STEPS:
+            raise InputError(f"--steps {settings.steps}: must be from 1 to {MOST_STEPS}")
+        if settings.guidance is not None and not 0 <= settings.guidance <= 100:
+            raise InputError(f"--guidance {settings.guidance}: must be from 0 to 100")
+        if settings.fast and (settings.steps not in (None, FAST_STEPS) or settings.guidance not in (None, 1.0)):
+            raise InputError(f"--fast has {FAST_STEPS} steps and no guidance; leave --steps and --guidance out")
+        if not 1 <= settings.retrieval_views <= self.layout.new_pixel_frames:
+            raise InputError(
+                f"--retrieval-views {settings.retrieval_views}: must be from 1 to {self.layout.new_pixel_frames}"
+            )
+        self.sampler: Sampler = (
+            FewStep(FAST_STEPS, settings.shift) if settings.fast else UniPC(self.steps, settings.shift)
+        )
+
+    @property
+    def steps(self) -> int:
+        """Network calls a chunk."""
+        return FAST_STEPS if self.settings.fast else self.settings.steps or self.info.steps
+
+    @property
+    def guidance(self) -> float:
+        """Strength of the caption."""
+        if self.settings.fast:
+            return 1.0
+        return self.info.guidance if self.settings.guidance is None else self.settings.guidance
+
+    def inputs(self) -> list[Path]:
+        """Files, besides photo and path, that the result depends on."""
+        file = self._captions_file()
+        return [] if file is None else [file]
+
+    def check(self, frames: int) -> None:
+        """Raise InputError for captions that do not fit a walk of so many frames."""
+        self._chunk_captions(frames)
+
+    def chunks(self, frames: int) -> int:
+        """Whole chunks that cover so many frames."""
+        return -(-(frames - 1) // self.layout.new_pixel_frames)
+
+    def load_network(self) -> LyraDiT:
+        """The video transformer alone, for a process that only helps with it."""
+        from openlyra.generation.lyra_load import load_network
+
+        return load_network(self.info, self.settings.fast)
+
+    def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
+        """Fill the store with all frames of the path. What was done before an interruption is not done again."""
+        frames = len(start.trajectory)
+        if all(store.has_frame(index) for index in range(frames)):
+            return
+        latents = LatentStore(store.work_folder())
+        photo = store.load_photo()
+        size = working_size(photo.height, photo.width, self.info.pixels)
+        small = replace(resized(photo, *size), index=0)
+        self._write(0, as_pixels(photo.image), (photo.height, photo.width), store)
+        chunks = self.chunks(frames)
+        if chunks:
+            walk = self._latent_walk(start, size, chunks)
+            memory = SpatialMemory()
+            state = latents.load(lambda index: small if index == 0 else store.load_memory(index), memory)
+            if state is None:
+                memory.add(small)
+                state = walk.begin(small, as_pixels(small.image), memory)
+            while state.chunks < chunks:
+                state = self._chunk(walk, state, latents, store, advance, frames, (photo.height, photo.width))
+        latents.clear()
+
+    def _latent_walk(self, start: WalkInput, size: tuple[int, int], chunks: int) -> LatentWalk:
+        from openlyra.generation.lyra_load import load_models
+        from openlyra.generation.ranks import shared
+
+        captions = self._chunk_captions(len(start.trajectory))
+        models = load_models(self.info, None, captions, self.settings.fast)
+        network: VideoNetwork = shared(models.network)
+        cameras = padded(start.trajectory, 1 + chunks * self.layout.new_pixel_frames).resized(*size)
+        settings = WalkSettings(self.sampler, self.guidance, ConditioningSettings(self.settings.retrieval_views))
+        depth = MeasuredDepth(start.depth_estimator, start.far)
+        return LatentWalk(replace(models, network=network), settings, cameras, captions, depth, SeededNoise(start.seed))
+
+    def _chunk(
+        self, walk: LatentWalk, state: WalkState, latents: LatentStore, store: WalkStore, advance: Advance,
+        frames: int, size: tuple[int, int],
+    ) -> WalkState:  # fmt: skip
+        """One chunk: sample, finish, keep frames and memory, then the state."""
+        done, total = state.chunks * self.steps, walk.chunks * self.steps
+        advance("sample", done, total)
+
+        def after(step: SamplerState) -> None:
+            latents.save_step(state.chunks, step)
+            advance("sample", done + step.step, total)
+
+        sampled = walk.sample(state, walk.inputs(state), latents.load_step(state.chunks), after)
+        advance("sample", done + self.steps, total)
+        following, new = walk.finish(state, sampled, until=frames - 1)
+        first = state.chunks * self.layout.new_pixel_frames + 1
+        kept = set(store.memory_indices())
+        for frame in following.memory:
+            if frame.index not in state.memory and frame.index not in kept:
+                store.remember(frame)
+        for place, pixels in enumerate(new):
+            if first + place < frames:
+                self._write(first + place, pixels, size, store)
+                advance("frames", first + place + 1, frames)
+        if following.chunks < walk.chunks:
+            latents.save(following)
+        return following
+
+    @staticmethod
+    def _write(index: int, pixels: Tensor, size: tuple[int, int], store: WalkStore) -> None:
+        if not store.has_frame(index):
+            store.write_frame(index, scaled(as_image(pixels), *size))
+
+    def _captions_file(self) -> Path | None:
+        given = self.settings.captions
+        return Path(given) if given is not None and given.endswith(".json") else None
+
+    def _chunk_captions(self, frames: int) -> list[str]:
+        file, chunks = self._captions_file(), self.chunks(frames)
+        if file is None:
+            return [self.settings.captions or ""] * chunks
+        captions = {key: text for key, text in read_captions(file).items() if key < frames}
+        if not captions:
+            raise InputError(f"{file}: no caption for a frame below {frames}; the first one has key 0")
+        return chunk_captions(captions, chunks, self.layout.new_pixel_frames, str(file))
+
+
+def padded(trajectory: Trajectory, frames: int) -> Camera:
+    """(frames,) the cameras of a path, its last one repeated."""
+    return trajectory.cameras[np.minimum(np.arange(frames), len(trajectory) - 1)]
+
+
+def as_pixels(image: np.ndarray) -> Tensor:
+    """uint8 (H, W, 3) to float32 (3, H, W) in [-1, 1]."""
+    return torch.from_numpy(image.astype(np.float32) / 127.5 - 1).permute(2, 0, 1).contiguous()
+
+
+def scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 (H, W, 3) at another size."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def resized(frame: MemoryFrame, height: int, width: int) -> MemoryFrame:
+    """A remembered frame at another size. Depth and masks are picked, not mixed: a mean across an edge is nowhere."""
+    if (frame.height, frame.width) == (height, width):
+        return frame
+    rows = ((np.arange(height) + 0.5) * frame.height / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * frame.width / width).astype(int)
+    depth, valid, sky = (part[rows[:, None], columns] for part in (frame.depth, frame.valid, frame.sky))
+    image = scaled(frame.image, height, width)
+    return MemoryFrame(frame.index, image, depth, valid, sky, frame.camera.resized(height, width))

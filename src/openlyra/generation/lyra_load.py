@@ -1,0 +1,69 @@
+"""Loading what `lyra_models` looked up: networks ready to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from openlyra.errors import InputError
+from openlyra.generation.latent_walk import LyraModels
+from openlyra.generation.lyra_models import TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
+from openlyra.models.fit import load_fitted, load_transformer
+from openlyra.models.folder import ModelFolder
+from openlyra.models.image_encoder import ImageEncoder
+from openlyra.models.lyra_dit import LyraDiT
+from openlyra.models.lyra_init import initialise
+from openlyra.models.plan import Work
+from openlyra.models.text_encoder import TextEncoder
+from openlyra.models.video_vae import VideoVae, VideoVaeConfig
+
+LARGEST = Work(480, 832)
+"""All ranks plan for the same work, whatever the photo: they must hold the same weights."""
+DISTILLED = "dmd_distillation.safetensors"
+"""Adapter for the four-step sampler, in the folder `lora` of a model."""
+
+
+def load_network(info: ModelInfo, fast: bool = False) -> LyraDiT:
+    """The video transformer alone, where it computes, with the distilled adapter when `fast`."""
+    if info.folder is None:
+        network = initialise(LyraDiT(info.config), TOY_SEED, TOY_HEAD_STD)
+        return network.requires_grad_(False).eval()
+    return load_transformer(ModelFolder(info.folder), LARGEST, _adapters(info.folder, fast))[0]
+
+
+def load_models(
+    info: ModelInfo, network: LyraDiT | None = None, captions: Sequence[str] = (), fast: bool = False
+) -> LyraModels:
+    """All networks, loaded so that they fit the GPU; `network` when the transformer was loaded before.
+
+    `captions` are encoded before the rest is loaded, so that the text encoder need not stay. `fast` adds the distilled
+    adapter of the folder. Raises InputError, before any weight is read, for what is missing, wrong or does not fit.
+    """
+    if info.folder is None:
+        return _toy(info, network)
+    fitted = load_fitted(ModelFolder(info.folder), captions, LARGEST, _adapters(info.folder, fast))
+    return LyraModels(
+        network or fitted.network, info.layout, fitted.vae, fitted.encode, fitted.image_encoder.encode, fitted.negative,
+        fitted.device,
+    )  # fmt: skip
+
+
+def _adapters(folder: Path, fast: bool) -> list[tuple[Path, float]]:
+    return [(distilled_adapter(folder), 1.0)] if fast else []
+
+
+def distilled_adapter(folder: Path) -> Path:
+    """The four-step adapter of a model folder. Raises InputError when it is not there."""
+    path = folder / "lora" / DISTILLED
+    if not path.is_file():
+        raise InputError(f"{path}: is missing; --fast needs it (openlyra models fetch lyra-2.0-lora)")
+    return path
+
+
+def _toy(info: ModelInfo, network: LyraDiT | None) -> LyraModels:
+    """Small random networks, the same for everybody."""
+    config = info.config
+    text = TextEncoder.random(config.text_width, config.text_tokens, TOY_SEED)
+    image = ImageEncoder.random(config.image_width, TOY_SEED)
+    vae = VideoVae.random(VideoVaeConfig(base_width=TOY_VAE_WIDTH), TOY_SEED)
+    return LyraModels(network or load_network(info), info.layout, vae, text.encode, image.encode, text.encode([""]))
