@@ -2,8 +2,8 @@
 
 A folder of weights that is complete and has the right shapes can still be wrong: untrained, or with tensors in each
 other's places. So the weights are asked for what only trained ones can do: reconstruct a picture, and take noise away
-from a scene that stands still (random weights cannot; a test shows it). Captions and pictures are compared as well, which
-finds gross damage only. The bounds were not tuned on the released weights.
+from a scene that stands still (random weights cannot; a test shows it). Captions and pictures are compared as well,
+which finds gross damage only. The bounds were not tuned on the released weights.
 """
 
 from __future__ import annotations
