@@ -1,9 +1,9 @@
 """Does it work on this machine? Small networks on every device; then, with a model folder, the real weights.
 
 A folder of weights that is complete and has the right shapes can still be wrong: untrained, or with tensors in each
-other's places. So the weights are asked for what only trained ones can do: reconstruct a picture, tell like captions
-and pictures from unlike ones, and take noise away from a scene that stands still. The bounds are far from what random
-weights reach (a test shows it) and were not tuned on the released weights.
+other's places. So the weights are asked for what only trained ones can do: reconstruct a picture, and take noise away
+from a scene that stands still (random weights cannot; a test shows it). Captions and pictures are compared as well,
+which finds gross damage only. The bounds were not tuned on the released weights.
 """
 
 from __future__ import annotations
