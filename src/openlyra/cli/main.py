@@ -15,6 +15,7 @@ DESCRIPTION = "One photo to a world you can walk through: video, 3D Gaussian sce
 
 def commands() -> tyro.extras.SubcommandApp:
     """All commands; their options are generated from their dataclasses."""
+    from openlyra.cli.convert import ConvertCommand
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
     from openlyra.cli.evaluate import EvaluateRunCommand
@@ -24,8 +25,8 @@ def commands() -> tyro.extras.SubcommandApp:
 
     app = tyro.extras.SubcommandApp()
     for name, command in {
-        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "info": InfoCommand,
-        "doctor": DoctorCommand,
+        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "convert": ConvertCommand,
+        "info": InfoCommand, "doctor": DoctorCommand,
     }.items():  # fmt: skip
         app.command(name=name)(command)
     evaluate = tyro.extras.SubcommandApp()

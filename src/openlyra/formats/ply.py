@@ -156,7 +156,7 @@ def _gaussians(columns: Mapping[str, np.ndarray], what: str) -> Gaussians:
         log_scales = np.concatenate([log_scales, np.full((len(means), 1), FLAT_LOG_SCALE, np.float32)], 1)
     logits = _stack(columns, ["opacity"])[:, 0]
     sh = _spherical_harmonics(columns, what)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         opacities = (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
     return from_file(what, means, quaternions, log_scales, opacities, sh)
 
