@@ -19,7 +19,7 @@ def write_scene(path: Path, count: int = 30, degree: int = 2) -> Gaussians:
     rng = np.random.default_rng(0)
     quaternions = rng.normal(size=(count, 4))
     g = Gaussians(
-        means=rng.uniform(-3, 3, (count, 3)) + [0, 0, 4],
+        means=rng.uniform([-3, -3, 1], [3, 3, 7], (count, 3)),
         quaternions=quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True),
         scales=np.exp(rng.uniform(-4, 0, (count, 3))),
         opacities=rng.uniform(0.1, 0.9, count),
@@ -121,7 +121,11 @@ def test_cameras_turn_with_the_scene(toy_run: Path, tmp_path: Path) -> None:
     ],
 )
 def test_refusals(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_scene(tmp_path / "a.ply")

@@ -36,7 +36,7 @@ def scene(degree: int) -> Gaussians:
     sh = rng.uniform(-0.3, 0.3, (count, (degree + 1) ** 2, 3))
     sh[:, 0] = rng.uniform(-1.5, 1.7, (count, 3))
     return Gaussians(
-        means=rng.uniform([-1.2, -0.9, 2.5], [1.2, 0.9, 4.5], (count, 3)) + [0.15, -0.1, 0],
+        means=rng.uniform([-1.05, -1.0, 2.5], [1.35, 0.8, 4.5], (count, 3)),
         quaternions=quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True),
         scales=rng.uniform(0.06, 0.35, (count, 3)) * [1.0, 0.4, 1.0],
         opacities=rng.uniform(0.6, 0.95, count),

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from format_scenes import axis_errors, matched, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import axis_errors, matched, scene
 
 from openlyra.errors import InputError
 from openlyra.formats import read_gaussians, write_gaussians

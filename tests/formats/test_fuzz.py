@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("resource", reason="memory limits need a Unix")
-fuzz = pytest.importorskip("fuzz")
+import format_fuzz
 
 COUNT = int(os.environ.get("OPENLYRA_FUZZ", "300"))
 SEED = int(os.environ.get("OPENLYRA_FUZZ_SEED", "0"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory limits need Linux")
-@pytest.mark.parametrize("suffix", fuzz.FORMATS)
+@pytest.mark.parametrize("suffix", format_fuzz.FORMATS)
 def test_mutated_files(suffix: str) -> None:
-    script = Path(__file__).with_name("fuzz.py")
+    script = Path(__file__).with_name("format_fuzz.py")
     done = subprocess.run(
         [sys.executable, script, suffix, str(SEED), str(COUNT)],
         capture_output=True, text=True, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},

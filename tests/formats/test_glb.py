@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from format_scenes import covariances, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import covariances, scene
 
 from openlyra.errors import InputError
 from openlyra.formats import read_gaussians, write_gaussians

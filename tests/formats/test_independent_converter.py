@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenes import axis_errors, matched, scene
+from format_scenes import axis_errors, matched, scene
 
 from openlyra.formats import read_gaussians, write_gaussians
 from openlyra.gaussians.types import Gaussians

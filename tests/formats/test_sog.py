@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from format_scenes import axis_errors, matched, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scenes import axis_errors, matched, scene
 
 from openlyra.errors import InputError
 from openlyra.formats import read_gaussians, write_gaussians
@@ -163,7 +163,7 @@ def test_refusals(tmp_path: Path) -> None:
     refuse(lambda meta, files: files.update({"sh0.webp": bytes(10**8)}), "unpacks to 100000000 bytes")
     refuse(lambda meta, files: meta.update(x="y" * 2_000_000), "unpacks to 20[0-9]+ bytes")
     (tmp_path / "b.sog").write_bytes(b"no zip")
-    with pytest.raises(InputError, match="not a readable .sog"):
+    with pytest.raises(InputError, match=r"not a readable \.sog"):
         read_sog(tmp_path / "b.sog")
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from format_scenes import axis_errors, scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import axis_errors, scene
 
 from openlyra.errors import InputError, MissingExtraError
 from openlyra.formats import read_gaussians, write_gaussians

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scenes import scene
+from format_scenes import scene
 
 from openlyra.errors import InputError, MissingExtraError
 from openlyra.formats import read_gaussians, write_gaussians

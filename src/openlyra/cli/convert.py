@@ -56,7 +56,7 @@ class ConvertCommand:
     sh_degree: Literal[0, 1, 2, 3] | None = None
     """Cut spherical harmonics off after this degree; 0 keeps one colour from all sides."""
     crop: tuple[float, float, float, float, float, float] | None = None
-    """Keep what lies in this box: smallest x y z, largest x y z, in the scene's own axes (x right, y down, z forward)."""
+    """Keep what lies in this box: smallest x y z, largest x y z, in the scene's own axes (y down, z forward)."""
     ply_layout: Literal["compact", "compatible"] | None = None
     """Of .ply: compact (default), or with normals and harmonics of degree 3 always, for loaders that insist."""
     spz_version: Literal[3, 4] | None = None
@@ -115,7 +115,7 @@ class ConvertCommand:
             low, high = np.array(self.crop[:3]), np.array(self.crop[3:])
             if not (low < high).all():
                 raise InputError(f"--crop {' '.join(map(str, self.crop))}: the first corner must be the smaller one")
-            scene = scene.select(((scene.means >= low) & (scene.means <= high)).all(1))
+            scene = scene.select(np.flatnonzero(((scene.means >= low) & (scene.means <= high)).all(1)))
             if not scene.count:
                 raise InputError(f"--crop {' '.join(map(str, self.crop))}: no Gaussian of {source} lies in this box")
         if self.sh_degree is not None:

@@ -63,9 +63,7 @@ class _Archive:
             raise InputError(f"{self.what}: is .sog version {str(meta.get('version', 1))[:20]}; version 2 can be read")
         self.count = _whole(meta["count"])
         if not 0 < self.count <= max(FREE_COUNT, self.size * COUNT_PER_BYTE):
-            raise InputError(
-                f"{self.what}: promises {self.count} Gaussians in {self.size} bytes; that is not a scene"
-            )
+            raise InputError(f"{self.what}: promises {self.count} Gaussians in {self.size} bytes; that is not a scene")
         means = self._means(meta["means"])
         tags = self._pixels(meta["quats"]["files"][0])
         three = (tags[:, :3].astype(np.float32) / 255.0 - 0.5) * np.float32(np.sqrt(2.0))

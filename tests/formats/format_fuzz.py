@@ -1,4 +1,4 @@
-"""Reads mutated scene files in a process with limited memory: `python fuzz.py FORMAT SEED COUNT` prints a JSON report.
+"""Reads mutated scene files in limited memory: `python format_fuzz.py FORMAT SEED COUNT` prints a JSON report.
 
 Mutations know the containers: what is inside gzip, zip or JSON is changed too and packed again with correct lengths and
 check sums, so that damage reaches the code behind them. An input is fine if it is read as a valid scene or refused with

@@ -9,7 +9,7 @@ from openlyra.gaussians.types import Gaussians
 
 
 def scene(count: int, degree: int = 0, seed: int = 0) -> Gaussians:
-    """Random Gaussians inside what every format can hold: |position| < 30, harmonics within 1, colours within [0, 1]."""
+    """Random Gaussians inside what every format can hold: |position| < 30, harmonics and colours within 1."""
     rng = np.random.default_rng(seed)
     quaternions = rng.normal(size=(count, 4))
     sh = np.clip(rng.normal(size=(count, (degree + 1) ** 2, 3)) * 0.2, -0.9, 0.9)
