@@ -118,7 +118,7 @@ def test_gradients_lead_a_camera_home() -> None:
         (renderer(scene, moved, BACKGROUND).color - target).abs().mean().backward()
         optimiser.step()
         slower.step()
-    assert float(twist.detach().norm()) < 0.002
+    assert float(twist.detach().norm()) < 0.005
 
 
 def test_nothing_in_sight_has_no_gradient() -> None:
