@@ -132,7 +132,8 @@ def read_packed(file: BinaryIO, file_size: int, header: Header, what: str) -> Ga
     )
     rgb = _unpack(packed[3], _COLOR_BITS, colors[0][chunk], colors[1][chunk])
     sh = _harmonics(file, file_size, header, count, what)
-    sh[:, 0] = (rgb - np.float32(0.5)) / np.float32(C0)
+    with np.errstate(over="ignore"):  # infinity is dropped below
+        sh[:, 0] = (rgb - np.float32(0.5)) / np.float32(C0)
     opacities = (packed[3] & np.uint32(255)).astype(np.float32) / 255.0
     return from_file(what, means, _unpack_rotation(packed[1]), log_scales, opacities, sh)
 

@@ -168,7 +168,8 @@ def _spherical_harmonics(columns: Mapping[str, np.ndarray], what: str) -> np.nda
     elif all(name in columns for name in ("red", "green", "blue")):
         rgb = _stack(columns, ["red", "green", "blue"])
         whole = columns["red"].dtype.kind in "iu" or bool(len(rgb) and np.nanmax(rgb) > 1.0)
-        dc = (rgb / (255.0 if whole else 1.0) - 0.5) / np.float32(C0)
+        with np.errstate(over="ignore"):
+            dc = (rgb / (255.0 if whole else 1.0) - 0.5) / np.float32(C0)
     else:
         raise InputError(f"{what}: has neither f_dc_0..2 nor red, green, blue, so the Gaussians have no colour")
     rest = sum(1 for name in columns if name.startswith("f_rest_"))
