@@ -9,6 +9,8 @@ BINS = 1 << 14
 SAMPLE = 1 << 17
 """Vectors a palette is learnt from."""
 _ROUNDS = 8
+_SMALL_PRODUCT = 1 << 18
+_STACK = 1 << 22
 
 
 def scalar_codebook(values: np.ndarray, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -92,12 +94,18 @@ def _k_means(vectors: np.ndarray, size: int, random: np.random.Generator) -> np.
     return centers
 
 
-def nearest(vectors: np.ndarray, centers: np.ndarray, block: int = 1 << 24) -> np.ndarray:
+def nearest(vectors: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """(N,) index of the center (P, D) nearest to each vector (N, D)."""
     half_norms = 0.5 * np.einsum("ij,ij->i", centers, centers)
-    rows = max(1, block // max(1, len(centers)))
+    # Products this small stay on one thread: the thousands here would spend most of their time waking others, and on a
+    # busy machine waiting for them.
+    rows = max(1, _SMALL_PRODUCT // max(1, centers.size))
+    stack = max(1, _STACK // max(1, rows * len(centers)))
     labels = np.empty(len(vectors), np.int64)
-    for start in range(0, len(vectors), rows):
-        part = slice(start, start + rows)
-        labels[part] = np.argmax(vectors[part] @ centers.T - half_norms, axis=1)
+    whole = len(vectors) - len(vectors) % rows
+    for start in range(0, whole, rows * stack):
+        part = slice(start, min(whole, start + rows * stack))
+        products = vectors[part].reshape(-1, rows, vectors.shape[1]) @ centers.T
+        labels[part] = np.argmax(products - half_norms, axis=2).ravel()
+    labels[whole:] = np.argmax(vectors[whole:] @ centers.T - half_norms, axis=1)
     return labels

@@ -115,8 +115,8 @@ class _Archive:
         if low.shape != (3,) or high.shape != (3,):
             raise ValueError("the range of the means is not three numbers")
         lower, upper = (self._pixels(name)[:, :3].astype(np.float64) for name in meta["files"])
-        values = low + (high - low) * ((upper * 256.0 + lower) / 65535.0)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is dropped
+            values = low + (high - low) * ((upper * 256.0 + lower) / 65535.0)
             return (np.sign(values) * np.expm1(np.abs(values))).astype(np.float32)
 
     def _harmonics(self, meta: dict[str, Any]) -> np.ndarray:
