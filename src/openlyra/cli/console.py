@@ -11,6 +11,7 @@ from typing import Any
 WORDS = {
     "depth": "depth and path", "explore": "imagining what the photo hides", "frames": "drawing frames",
     "scene": "Gaussian scene", "video": "video", "viewer": "page", "report": "measuring",
+    "lift": "lifting what is remembered", "fit": "fitting the scene", "views": "measuring",
 }  # fmt: skip
 
 

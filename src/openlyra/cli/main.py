@@ -18,19 +18,21 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.convert import ConvertCommand
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
-    from openlyra.cli.evaluate import EvaluateRunCommand
+    from openlyra.cli.evaluate import EvaluateReconstructionCommand, EvaluateRunCommand
     from openlyra.cli.info import InfoCommand
+    from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
     from openlyra.cli.view import ViewCommand
 
     app = tyro.extras.SubcommandApp()
     for name, command in {
         "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "convert": ConvertCommand,
-        "info": InfoCommand, "doctor": DoctorCommand,
+        "reconstruct": ReconstructCommand, "info": InfoCommand, "doctor": DoctorCommand,
     }.items():  # fmt: skip
         app.command(name=name)(command)
     evaluate = tyro.extras.SubcommandApp()
     evaluate.command(name="run")(EvaluateRunCommand)
+    evaluate.command(name="reconstruction")(EvaluateReconstructionCommand)
     app.command(evaluate, name="evaluate")
     return app
 

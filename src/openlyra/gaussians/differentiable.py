@@ -41,9 +41,9 @@ class SceneTensors:
         arrays = (getattr(gaussians, field.name) for field in fields(Gaussians))
         return SceneTensors(*(torch.tensor(array, dtype=dtype, device=device) for array in arrays))
 
-    def tensors(self) -> tuple[torch.Tensor, ...]:
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """All five, in order."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return self.means, self.quaternions, self.scales, self.opacities, self.sh
 
     def gaussians(self) -> Gaussians:
         """The scene as arrays; on the CPU they share memory with the tensors where types allow."""

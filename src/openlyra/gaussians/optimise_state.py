@@ -19,6 +19,7 @@ from openlyra.media.atomic import write_bytes_atomic
 
 GAUSSIAN_PARTS = ("offsets", "log_scales", "quaternions", "logits", "base_sh", "other_sh")
 FIXED_PARTS = ("origins", "units")
+COUNTS = ("looks",)
 FRAME_PARTS = ("gains", "shifts", "twists")
 _MOST_OPAQUE = 0.9999
 _NO_TURN = 1e-9
@@ -38,9 +39,10 @@ class Rates:
     """Of the logit."""
     colors: float = 0.004
     """Of the base coefficient; the others move at a twentieth."""
-    exposures: float = 0.001
-    poses: float = 0.0002
-    """Radians, and scene units for a scene ten units deep."""
+    exposures: float = 0.01
+    """A look at the frame."""
+    poses: float = 0.001
+    """Radians, and scene units for a scene ten units deep, a look at the frame."""
 
     def of(self, part: str, depth: float) -> float:
         """The rate of a parameter tensor; `depth` is how deep the scene is."""
@@ -76,6 +78,7 @@ class OptimiserState:
             "other_sh": values.sh[:, 1:].clone(), "gains": torch.ones(frames, 3, device=device),
             "shifts": torch.zeros(frames, 3, device=device),
             "twists": torch.full((frames, 6), _NO_TURN, dtype=torch.float64),
+            "looks": torch.zeros(frames, dtype=torch.int64),
         }  # fmt: skip
         trained = (*GAUSSIAN_PARTS, *FRAME_PARTS)
         moments = {
@@ -118,19 +121,41 @@ class OptimiserState:
             tensors = (scene.means, unit, scene.scales, scene.opacities, scene.sh)
             return Gaussians(*(tensor[visible].cpu().numpy() for tensor in tensors))
 
-    def update(self, rates: dict[str, float]) -> None:
-        """One step of Adam (Kingma & Ba 2015; 0.9, 0.999) with the gradients that are there, which are cleared."""
+    def exposed(self, color: torch.Tensor, frame: int) -> torch.Tensor:
+        """The (H, W, 3) colours as a frame shows them: times its gain plus its shift, the median frame's being 1 and 0.
+
+        Without that rule scene and exposures could drift apart together.
+        """
+        gains, shifts = self.tensors["gains"], self.tensors["shifts"]
+        return color * (gains[frame] / _median(gains)) + (shifts[frame] - _median(shifts))
+
+    def exposures(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(F, 3) gains and (F, 3) shifts under the same rule."""
+        gains, shifts = self.tensors["gains"].detach(), self.tensors["shifts"].detach()
+        return gains / _median(gains), shifts - _median(shifts)
+
+    def update(self, rates: dict[str, float], frame: int) -> None:
+        """One step of Adam (Kingma & Ba 2015; 0.9, 0.999) with the gradients that are there, which are cleared.
+
+        Of exposures and poses only those of the frame that was looked at move, by its own number of looks.
+        """
         self.step += 1
-        correction = math.sqrt(1 - 0.999**self.step) / (1 - 0.9**self.step)
+        self.tensors["looks"][frame] += 1
+        looks = int(self.tensors["looks"][frame])
         with torch.no_grad():
             for name, rate in rates.items():
                 gradient = self.tensors[name].grad
                 if gradient is None:
                     continue
-                first, second = self.moments[f"first.{name}"], self.moments[f"second.{name}"]
-                first.lerp_(gradient, 0.1)
-                second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-                self.tensors[name].addcdiv_(first, second.sqrt().add_(1e-15), value=-rate * correction)
+                own = name in FRAME_PARTS
+                rows = slice(frame, frame + 1) if own else slice(None)
+                count = looks if own else self.step
+                correction = math.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+                first, second = self.moments[f"first.{name}"][rows], self.moments[f"second.{name}"][rows]
+                g = gradient[rows]
+                first.lerp_(g, 0.1)
+                second.mul_(0.999).addcmul_(g, g, value=0.001)
+                self.tensors[name][rows].addcdiv_(first, second.sqrt().add_(1e-15), value=-rate * correction)
                 self.tensors[name].grad = None
 
     def shake(self, amount: float, seed: int) -> None:
@@ -151,14 +176,14 @@ class OptimiserState:
             if not len(movers):
                 return 0
             self._grow(grown)
-            copies = copies_of(sources, self.count)
+            copies = np.array(copies_of(sources, self.count))
             shared = torch.from_numpy(np.flatnonzero(copies > 1))
             opacity, factor = split_opacity_and_scale(
                 opacities[shared], torch.from_numpy(copies)[shared].to(opacities.device)
             )
             t["logits"][shared] = torch.logit(opacity.clamp(DEAD_FLOOR, _MOST_OPAQUE))
             t["log_scales"][shared] += factor.log()[:, None]
-            to, source = torch.from_numpy(movers), torch.from_numpy(sources)
+            to, source = torch.tensor(movers), torch.tensor(sources)
             for name in (*GAUSSIAN_PARTS, *FIXED_PARTS):
                 t[name][to] = t[name][source]
             for name in GAUSSIAN_PARTS:
@@ -202,10 +227,10 @@ class OptimiserState:
                     for order in ("first", "second")
                     for name in trained
                 }
-                tensors = {name: file.get_tensor(name) for name in (*trained, *FIXED_PARTS)}
+                tensors = {name: file.get_tensor(name) for name in (*trained, *FIXED_PARTS, *COUNTS)}
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: is not a readable checkpoint ({error})".replace("\n", " ")) from None
-        here = {name: tensor if name == "twists" else tensor.to(device) for name, tensor in tensors.items()}
+        here = {name: tensor if name in ("twists", *COUNTS) else tensor.to(device) for name, tensor in tensors.items()}
         averages = {name: m if name.endswith("twists") else m.to(device) for name, m in moments.items()}
         return OptimiserState(here, averages, int(meta["step"]))
 
@@ -221,3 +246,8 @@ def _pixel_widths(means: torch.Tensor, cameras: Camera) -> torch.Tensor:
     step = max(1, len(centers) // 16)
     nearest = torch.stack([(means - center).norm(dim=1) for center in centers[::step]]).min(0).values
     return (nearest / focal).clamp_min(1e-6)
+
+
+def _median(values: torch.Tensor) -> torch.Tensor:
+    """(3,) over frames, without gradient."""
+    return values.detach().median(0).values

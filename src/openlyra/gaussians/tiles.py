@@ -130,8 +130,9 @@ class TileRenderer:
         blend_backward(*where, result.color, result.depth, result.alpha, *v, rows)
         rastered = time.perf_counter()
         arrays = (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.sh)
-        out = [np.empty_like(array) for array in (*arrays[:3], gaussians.opacities, arrays[3])]
         pose = np.empty((-(-gaussians.count // CHUNK), POSE))
+        v_means, v_quaternions, v_scales, v_sh = (np.empty_like(array) for array in arrays)
+        out = (v_means, v_quaternions, v_scales, np.empty_like(gaussians.opacities), v_sh)
         inverse = (lists.splat_starts, lists.positions)
         project_backward(
             *arrays, gaussians.sh_degree, pack_camera(camera), lists.records, *inverse, rows, *out, pose
