@@ -2,6 +2,7 @@
 #
 #   make demo           a world from examples/china.jpg in runs/demo
 #   make test           the tests
+#   make fuzz           10,000 damaged scene files a format, in limited memory (about 10 minutes)
 #   make lint           ruff and mypy
 #   make bench          time the renderer
 #   make viewer-check   rebuild the viewer page's script with Node and compare it with the committed one
@@ -20,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint bench viewer-check clean
+.PHONY: help demo test fuzz lint bench viewer-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -49,6 +50,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED_DEV)
 	$(BIN)/python -m openlyra.cli.warm_up
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+fuzz: $(INSTALLED_DEV)
+	OPENLYRA_FUZZ=10000 $(BIN)/python -m pytest -s -n $(JOBS) --dist load tests/formats/test_fuzz.py
 
 lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .

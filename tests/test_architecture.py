@@ -24,7 +24,7 @@ LAYERS = (
     {"generation"},
     {"evaluation"},
     {"explorer"},
-    {"world"},
+    {"world", "reconstruct"},
     {"cli"},
 )
 """From the ground up: a room imports from itself and from lower layers only."""

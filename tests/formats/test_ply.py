@@ -121,7 +121,9 @@ def covariances(g: Gaussians) -> np.ndarray:
 def test_up(tmp_path: Path, up: str, down: str, ahead: str) -> None:
     original = scene(20, 2)
     write_ply(original, tmp_path / "a.ply", up=up)
-    result = read_ply(tmp_path / "a.ply")
+    stated = read_ply(tmp_path / "a.ply")  # the file states its axes
+    np.testing.assert_allclose(stated.means, original.means, atol=1e-5)
+    result = read_ply(tmp_path / "a.ply", up="y-down")  # as stored
     axis = {
         sign + name: value * np.eye(3)[i] for i, name in enumerate("xyz") for sign, value in (("+", 1.0), ("-", -1.0))
     }
@@ -252,7 +254,7 @@ def test_refusals(tmp_path: Path) -> None:
     refuse(make(path, names=[*COLUMNS, "f_rest_0"], values={"f_rest_0": [0, 0]}), "has 1 f_rest columns")
     refuse(make(path, names=[n for n in COLUMNS if n != "f_dc_1"]), "no colour")
     refuse(make(path, before=("element face 1\nproperty list uchar int v\n", b"")), "lists")
-    refuse(make(path, names=[*COLUMNS, "packed_position"], values={"packed_position": [0, 0]}), "compressed PLY")
+    refuse(make(path, names=[*COLUMNS, "packed_position"], values={"packed_position": [0, 0]}), "no usable column")
     refuse(tmp_path / "missing.ply", "cannot be read")
     whole = make(path).read_bytes()
     path.write_bytes(whole[:-1])
@@ -294,7 +296,7 @@ def test_options_are_checked(tmp_path: Path) -> None:
         write_gaussians(ONE, tmp_path / "a.ply", layout="tiny")
     with pytest.raises(InputError, match="has no option 'layout'; there are up"):
         write_gaussians(ONE, tmp_path / "a.splat", layout="compact")
-    with pytest.raises(InputError, match=r"end in \.ply or \.splat, not '\.obj'"):
+    with pytest.raises(InputError, match=r"end in .*\.ply, .* or \.usd, not '\.obj'"):
         write_gaussians(ONE, tmp_path / "a.obj")
     with pytest.raises(InputError, match="not ''"):
         read_gaussians(tmp_path)

@@ -255,6 +255,16 @@ def write_colmap(folder: Path, path: Trajectory, camera_line: str = "1 PINHOLE 8
     (folder / "images.txt").write_text("\n".join(lines) + "\n")
 
 
+def test_colmap_is_written_as_it_is_read(tmp_path: Path) -> None:
+    for varying in (False, True):
+        original = path_of(12, varying=varying)
+        write_trajectory(original, tmp_path / "model")
+        same(read_trajectory(tmp_path / "model"), original, 1e-12)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="is a file"):
+        write_trajectory(path_of(2), tmp_path / "file")
+
+
 @pytest.mark.parametrize("place", [".", "sparse/0"])
 def test_colmap_text_in_the_order_of_names(place: str, tmp_path: Path) -> None:
     write_colmap(tmp_path / place, path_of(5))

@@ -12,6 +12,7 @@ WORDS = {
     "depth": "depth and path", "explore": "imagining what the photo hides", "frames": "drawing frames",
     "sample": "sampling the video", "scene": "Gaussian scene", "video": "video", "viewer": "page",
     "report": "measuring",
+    "lift": "lifting what is remembered", "fit": "fitting the scene", "views": "measuring",
 }  # fmt: skip
 
 

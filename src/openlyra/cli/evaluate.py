@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from openlyra.cli.console import print_json
+from openlyra.errors import InputError
+from openlyra.evaluation.perceptual import FEATURES
+from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
 from openlyra.evaluation.run import RunReport, evaluate_run
+from openlyra.formats import read_gaussians
+from openlyra.reconstruct import read_frames
 from openlyra.runs import RunFolder
 
 GOALS = {"photo_psnr": 30.0, "path_psnr": 28.0, "opaque_share": 0.995, "loop_psnr": 30.0}
@@ -46,3 +52,56 @@ def table(report: RunReport, run: RunFolder) -> str:
     for name, stage in run.manifest.stages.items():
         lines.append(f"{'stage ' + name:<18}{stage['seconds']:>10.1f} s   peak {stage['peak_memory_mb']:.0f} MB")
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class EvaluateReconstructionCommand:
+    """Measure a scene against frames: those it was made from, those held out, and views beside the path."""
+
+    scene: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|SCENE")]
+    """Run folder (its scene.ply) or scene file."""
+    views: Path | None = None
+    """Run folder whose frames are the views; needed for a scene file, else the run itself."""
+    off_path: Path | None = None
+    """Run folder with true pictures from beside the path, as a procedural world can give."""
+    held_out: int = 8
+    """Every how many frames one counts as held out; give what the scene was made with."""
+    off_path_distance: float | None = None
+    """Step aside in scene units, without --off-path; by default a twentieth of the median depth."""
+    features: str = "pyramid"
+    """What the perceptual distance compares."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        is_run = self.scene.is_dir()
+        if not is_run and self.views is None:
+            raise InputError(f"{self.scene}: is a scene file; say which frames to compare it with (--views RUN)")
+        if self.features not in FEATURES:
+            raise InputError(f"--features {self.features}: choose one of {', '.join(FEATURES)}")
+        file = self.scene / "scene.ply" if is_run else self.scene
+        scene, frames = read_gaussians(file), read_frames(self.views or self.scene)
+        beside = None if self.off_path is None else read_frames(self.off_path)
+        report = evaluate_reconstruction(
+            scene, frames, frames.held_out(self.held_out)[1], off_path=beside, features=self.features,
+            off_path_distance=self.off_path_distance, size_bytes=file.stat().st_size,
+        )  # fmt: skip
+        if self.json:
+            print_json(asdict(report))
+        else:
+            print(reconstruction_table(report))
+        return 0
+
+
+def reconstruction_table(report: ReconstructionReport) -> str:
+    """The report for people: one column a kind of view."""
+    size = "" if report.bytes is None else f", {report.bytes / 1e6:.2f} MB"
+    kinds = {"input": report.input, "held out": report.held_out, "off path": report.off_path}
+    shown = {name: asdict(figures) for name, figures in kinds.items() if figures is not None}
+    lines = [f"{report.gaussians:,} Gaussians{size}", f"{'figure':<14}" + "".join(f"{name:>12}" for name in shown)]
+    for figure in next(iter(shown.values()), {}):
+        cells = ("-" if values[figure] is None else f"{values[figure]:g}" for values in shown.values())
+        lines.append(f"{figure:<14}" + "".join(f"{cell:>12}" for cell in cells))
+    truth = "true pictures" if report.off_path_truth else "the nearest frame carried over by the scene's depth"
+    return "\n".join([*lines, f"perceptual: {report.features}; off path: against {truth}"])

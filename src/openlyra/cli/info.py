@@ -11,7 +11,7 @@ import tyro
 
 from openlyra.cli.console import print_json
 from openlyra.errors import InputError
-from openlyra.formats import FORMATS, read_gaussians
+from openlyra.formats import find_format, read_gaussians
 from openlyra.geometry.presets import PRESETS
 from openlyra.geometry.trajectory_io import read_trajectory
 from openlyra.runs import RunFolder
@@ -22,7 +22,7 @@ class InfoCommand:
     """Say what is in a run folder, a scene or a camera path. `openlyra info presets` lists the camera paths by name."""
 
     source: tyro.conf.Positional[Path]
-    """Run folder, scene (.ply, .splat), path file, or the word presets."""
+    """Run folder, scene (.ply, .compressed.ply, .splat, .spz, .sog, .glb), path file, or the word presets."""
     json: bool = False
     """Print it as JSON."""
 
@@ -48,7 +48,7 @@ def describe(source: Path) -> dict[str, Any]:
         raise InputError(f"{source}: does not exist")
     if (source / "run.json").is_file():
         return _run_facts(RunFolder.open(source))
-    if source.suffix.lower() in FORMATS:
+    if source.is_file() and find_format(source):
         return _scene_facts(source)
     return _path_facts(source)
 

@@ -15,22 +15,25 @@ DESCRIPTION = "One photo to a world you can walk through: video, 3D Gaussian sce
 
 def commands() -> tyro.extras.SubcommandApp:
     """All commands; their options are generated from their dataclasses."""
+    from openlyra.cli.convert import ConvertCommand
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
-    from openlyra.cli.evaluate import EvaluateRunCommand
+    from openlyra.cli.evaluate import EvaluateReconstructionCommand, EvaluateRunCommand
     from openlyra.cli.info import InfoCommand
     from openlyra.cli.models import models_app
+    from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
     from openlyra.cli.view import ViewCommand
 
     app = tyro.extras.SubcommandApp()
     for name, command in {
-        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "info": InfoCommand,
-        "doctor": DoctorCommand,
+        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "convert": ConvertCommand,
+        "reconstruct": ReconstructCommand, "info": InfoCommand, "doctor": DoctorCommand,
     }.items():  # fmt: skip
         app.command(name=name)(command)
     evaluate = tyro.extras.SubcommandApp()
     evaluate.command(name="run")(EvaluateRunCommand)
+    evaluate.command(name="reconstruction")(EvaluateReconstructionCommand)
     app.command(evaluate, name="evaluate")
     app.command(models_app(), name="models")
     return app

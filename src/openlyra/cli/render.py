@@ -30,7 +30,7 @@ class RenderCommand:
     """
 
     scene: tyro.conf.Positional[Path]
-    """scene.ply or .splat (OpenCV axes: y down)."""
+    """Scene file: .ply, .splat, .spz, .sog or .glb."""
     path: str
     """Preset (starts at the world origin, where the photo was taken) or a file with cameras."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]

@@ -1,4 +1,4 @@
-"""Which way is up in a written file: the turns from the scene's own axes to those other programs expect."""
+"""Which way is up in a file: the turns between the scene's own axes and those that files and programs expect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UP: dict[str, np.ndarray] = {
 -z); z-up: Blender, simulators (the view looks along +y)."""
 
 AXES: dict[str, str] = {"y-down": "RDF", "y-up": "RUB", "z-up": "RFU"}
-"""Where x, y and z point, as written into file comments: Right, Left, Up, Down, Forward, Back."""
+"""Where x, y and z point, as written into files: Right, Left, Up, Down, Forward, Back."""
 
 
 def up_rotation(up: str) -> np.ndarray:
@@ -34,3 +34,14 @@ def turned(gaussians: Gaussians, up: str) -> Gaussians:
     """The same scene in the axes that `up` names; spherical harmonics turn along."""
     rotation = up_rotation(up)
     return gaussians if up == "y-down" else gaussians.transformed(rotation, np.zeros(3))
+
+
+def turned_back(gaussians: Gaussians, up: str) -> Gaussians:
+    """A scene read from a file in the axes that `up` names, in the scene's own axes: undoes `turned`."""
+    rotation = up_rotation(up).T
+    return gaussians if up == "y-down" else gaussians.transformed(rotation, np.zeros(3))
+
+
+def stated_up(axes: object) -> str | None:
+    """The name in UP for what a file says about its axes, such as "RUB"; None for anything else."""
+    return next((up for up, letters in AXES.items() if letters == axes), None)

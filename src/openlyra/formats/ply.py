@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
 
 from openlyra.errors import InputError
-from openlyra.formats.axes import AXES, turned
+from openlyra.formats import compressed_ply
+from openlyra.formats.axes import AXES, stated_up, turned, turned_back
 from openlyra.formats.ply_header import Header, read_element, read_header
+from openlyra.formats.scene_checks import MAX_LOG_SCALE, OPACITY_MARGIN, from_file
 from openlyra.gaussians.spherical_harmonics import C0
 from openlyra.gaussians.types import Gaussians
 from openlyra.media.atomic import atomic_path
 
-OPACITY_MARGIN = 1e-6
-"""Opacities are kept this far from 0 and 1, so that their logits are finite."""
-MAX_LOG_SCALE = 20.0
-"""Natural logarithms of scales are clamped to +- this."""
 FLAT_LOG_SCALE = float(np.log(1e-6))
 """Thickness given to files with two scales (flat discs)."""
 LAYOUTS = ("compact", "compatible")
@@ -98,22 +95,33 @@ def _log_scale(scales: np.ndarray) -> np.ndarray:
     return np.log(np.clip(scales.astype(np.float64), np.exp(-MAX_LOG_SCALE), np.exp(MAX_LOG_SCALE)))
 
 
-def read_ply(path: str | os.PathLike[str]) -> Gaussians:
+def read_ply(path: str | os.PathLike[str], *, up: str | None = None) -> Gaussians:
     """Read a Gaussian PLY file of any dialect in use: columns are found by name.
 
     Accepts binary (either byte order) and ASCII files, any numeric types, extra properties and elements, missing
-    normals, `red green blue` instead of `f_dc_*`, and two scales instead of three (flat discs). Rows with NaN, infinity
-    or a zero quaternion are dropped with one warning that counts them. Axes stay as in the file.
+    normals, `red green blue` instead of `f_dc_*`, two scales instead of three (flat discs), and compressed PLY files.
+    Rows with NaN, infinity or a zero quaternion are dropped with one warning that counts them.
+
+    `up` says which axes the file is in; by default those of its comment `axes`, else y-down. The result is y-down.
     Raises InputError on anything else that is not a scene of Gaussians.
     """
     what = os.fspath(path)
     try:
         with open(path, "rb") as file:
             header = read_header(file, what)
-            columns = _vertex_columns(file, os.fstat(file.fileno()).st_size, header, what)
+            size = os.fstat(file.fileno()).st_size
+            if compressed_ply.is_compressed(header):
+                scene = compressed_ply.read_packed(file, size, header, what)
+            else:
+                scene = _gaussians(_vertex_columns(file, size, header, what), what)
     except OSError as error:
         raise InputError(f"{what}: cannot be read ({error.strerror})") from error
-    return _gaussians(columns, what)
+    return turned_back(scene, up or _axes_of(header))
+
+
+def _axes_of(header: Header) -> str:
+    stated = [stated_up(note.removeprefix("axes ").strip()) for note in header.comments if note.startswith("axes ")]
+    return next((up for up in stated if up), "y-down")
 
 
 def _vertex_columns(file: BinaryIO, file_size: int, header: Header, what: str) -> dict[str, np.ndarray]:
@@ -121,8 +129,6 @@ def _vertex_columns(file: BinaryIO, file_size: int, header: Header, what: str) -
     if index is None:
         raise InputError(f"{what}: has no element 'vertex', so it holds no Gaussians")
     names = {prop.name for prop in header.elements[index].properties}
-    if "packed_position" in names:
-        raise InputError(f"{what}: is a compressed PLY; convert it to a plain PLY or .splat file first")
     needed = ["x", "y", "z", "opacity", "scale_0", "scale_1", "rot_0", "rot_1", "rot_2", "rot_3"]
     missing = [name for name in needed if name not in names]
     if missing:
@@ -150,25 +156,9 @@ def _gaussians(columns: Mapping[str, np.ndarray], what: str) -> Gaussians:
         log_scales = np.concatenate([log_scales, np.full((len(means), 1), FLAT_LOG_SCALE, np.float32)], 1)
     logits = _stack(columns, ["opacity"])[:, 0]
     sh = _spherical_harmonics(columns, what)
-    norms = np.sqrt(np.einsum("ij,ij->i", quaternions, quaternions, dtype=np.float64))
-    good = np.isfinite(means).all(1) & np.isfinite(sh).all((1, 2)) & np.isfinite(norms) & (norms > 1e-12)
-    # A saturated opacity (infinite logit) and a vanished scale (minus infinity) are legal: both are clamped.
-    good &= ~np.isnan(logits) & (log_scales < np.inf).all(1)
-    bad = len(means) - int(good.sum())
-    if bad:
-        if bad == len(means):
-            raise InputError(f"{what}: every one of its {bad} Gaussians holds NaN, infinity or a zero quaternion")
-        warnings.warn(
-            f"{what}: dropped {bad} of {len(means)} Gaussians with NaN, infinity or a zero quaternion", stacklevel=3
-        )
-        means, quaternions, log_scales = means[good], quaternions[good], log_scales[good]
-        logits, sh, norms = logits[good], sh[good], norms[good]
-    quaternions /= norms[:, None]
-    with np.errstate(over="ignore"):
-        opacities = 1.0 / (1.0 + np.exp(-logits.astype(np.float64)))
-    opacities = np.clip(opacities, OPACITY_MARGIN, 1.0 - OPACITY_MARGIN).astype(np.float32)
-    scales = np.exp(np.clip(log_scales, -MAX_LOG_SCALE, MAX_LOG_SCALE))
-    return Gaussians(means=means, quaternions=quaternions, scales=scales, opacities=opacities, sh=sh)
+    with np.errstate(over="ignore", invalid="ignore"):
+        opacities = (1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    return from_file(what, means, quaternions, log_scales, opacities, sh)
 
 
 def _spherical_harmonics(columns: Mapping[str, np.ndarray], what: str) -> np.ndarray:
@@ -178,7 +168,8 @@ def _spherical_harmonics(columns: Mapping[str, np.ndarray], what: str) -> np.nda
     elif all(name in columns for name in ("red", "green", "blue")):
         rgb = _stack(columns, ["red", "green", "blue"])
         whole = columns["red"].dtype.kind in "iu" or bool(len(rgb) and np.nanmax(rgb) > 1.0)
-        dc = (rgb / (255.0 if whole else 1.0) - 0.5) / np.float32(C0)
+        with np.errstate(over="ignore"):
+            dc = (rgb / (255.0 if whole else 1.0) - 0.5) / np.float32(C0)
     else:
         raise InputError(f"{what}: has neither f_dc_0..2 nor red, green, blue, so the Gaussians have no colour")
     rest = sum(1 for name in columns if name.startswith("f_rest_"))

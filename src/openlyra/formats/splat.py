@@ -8,8 +8,8 @@ import warnings
 import numpy as np
 
 from openlyra.errors import InputError
-from openlyra.formats.axes import turned
-from openlyra.formats.ply import OPACITY_MARGIN
+from openlyra.formats.axes import turned, turned_back
+from openlyra.formats.scene_checks import OPACITY_MARGIN
 from openlyra.gaussians.spherical_harmonics import C0
 from openlyra.gaussians.types import Gaussians
 from openlyra.media.atomic import write_bytes_atomic
@@ -47,8 +47,9 @@ def encode(gaussians: Gaussians, what: str = "gaussians") -> bytes:
     return records[np.argsort(-importance, kind="stable")].tobytes()
 
 
-def read_splat(path: str | os.PathLike[str]) -> Gaussians:
-    """Read a `.splat` file.
+def read_splat(path: str | os.PathLike[str], *, up: str | None = None) -> Gaussians:
+    """Read a `.splat` file. `up` says which axes it is in (y-down by default: the format cannot say); the result is
+    y-down.
 
     Records with NaN, infinity, negative scales or a zero quaternion are dropped with one warning that counts them.
     Raises InputError when the size is not a positive multiple of 32 bytes or nothing usable is left.
@@ -72,10 +73,11 @@ def read_splat(path: str | os.PathLike[str]) -> Gaussians:
         warnings.warn(f"{what}: dropped {bad} of {len(records)} damaged Gaussians", stacklevel=2)
     records, quaternions = records[good], quaternions[good] / norms[good, None]
     rgba = records["rgba"].astype(np.float32) / 255.0
-    return Gaussians(
+    scene = Gaussians(
         means=np.ascontiguousarray(records["means"]),
         quaternions=quaternions,
         scales=np.maximum(records["scales"], np.float32(np.exp(-20.0))),
         opacities=np.clip(rgba[:, 3], OPACITY_MARGIN, 1.0 - OPACITY_MARGIN),
         sh=((rgba[:, :3] - 0.5) / np.float32(C0))[:, None],
     )
+    return turned_back(scene, up or "y-down")

@@ -20,11 +20,24 @@ def within_budget(gaussians: Gaussians, cameras: Camera, quality: str) -> Gaussi
         cameras: (F,) the path; at most `VIEWS` of its cameras, evenly spread, are looked through.
     """
     budget = BUDGETS[quality]
-    if budget is None or gaussians.count <= budget:
+    return gaussians if budget is None else within_count(gaussians, budget, cameras)
+
+
+def within_count(gaussians: Gaussians, limit: int, cameras: Camera | None = None) -> Gaussians:
+    """The Gaussians that matter most, at most ``limit``, in their old order.
+
+    Args:
+        cameras: (F,) what matters is what at most `VIEWS` of these see; without them, opacity times the area of the
+            largest face, from wherever one looks.
+    """
+    if gaussians.count <= limit:
         return gaussians
-    picks = np.unique(np.linspace(0, len(cameras) - 1, VIEWS).round().astype(int))
-    total = np.zeros(gaussians.count, np.float32)
-    for index in picks:
-        total += contributions(gaussians, cameras[int(index)])
-    keep = np.sort(np.argsort(-total, kind="stable")[:budget])
+    if cameras is None:
+        total = gaussians.opacities * np.sort(gaussians.scales, axis=1)[:, 1:].prod(1)
+    else:
+        picks = np.unique(np.linspace(0, len(cameras) - 1, VIEWS).round().astype(int))
+        total = np.zeros(gaussians.count, np.float32)
+        for index in picks:
+            total += contributions(gaussians, cameras[int(index)])
+    keep = np.sort(np.argsort(-total, kind="stable")[:limit])
     return gaussians.select(keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +15,9 @@ from openlyra.gaussians.render import RenderResult
 from openlyra.gaussians.tiles_bin import count_per_splat, count_per_tile, fill_tiles, sort_by_depth, sum_per_splat
 from openlyra.gaussians.tiles_layout import RECORD, TILE
 from openlyra.gaussians.tiles_project import pack_camera, project
+from openlyra.gaussians.tiles_project_backward import CHUNK, POSE, project_backward
 from openlyra.gaussians.tiles_raster import blend, weigh
+from openlyra.gaussians.tiles_raster_backward import GRADIENT, blend_backward
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
 
@@ -54,6 +57,23 @@ class TileLists:
     """(I,) int64: where each Gaussian's intersections are in splats; empty unless the inverse was asked for."""
 
 
+@dataclass(frozen=True, eq=False)
+class SceneGradients:
+    """A loss's gradients by the fields of `Gaussians` (float32, same shapes) and by the camera."""
+
+    means: np.ndarray
+    quaternions: np.ndarray
+    scales: np.ndarray
+    opacities: np.ndarray
+    sh: np.ndarray
+    pose: np.ndarray
+    """(15,) float64: by rotation (row by row) and translation of camera_from_world, and by the camera centre, which
+    only colours of degree 1 and more depend on."""
+
+
+Backward = Callable[[np.ndarray, np.ndarray, np.ndarray], SceneGradients]
+
+
 class TileRenderer:
     """Renders on the CPU with all of numba's threads; the result does not depend on how many there are.
 
@@ -64,20 +84,61 @@ class TileRenderer:
     def __init__(self) -> None:
         self._buffers: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
+        self._call: object | None = None
         self.times = StageTimes(0.0, 0.0, 0.0)
         """Of the last call."""
+        self.backward_times = 0.0, 0.0
+        """Milliseconds of the last backward call: blending, projection."""
 
     def render(self, gaussians: Gaussians, camera: Camera, background: tuple[float, float, float]) -> RenderResult:
         """Colour, depth and alpha as one unbatched NumPy camera sees them."""
         with self._lock:
-            lists = self._tile_lists(gaussians, camera, inverse=False)
-            start = time.perf_counter()
-            color = np.empty((camera.height, camera.width, 3), np.float32)
-            depth, alpha = (np.empty((camera.height, camera.width), np.float32) for _ in range(2))
-            back = np.asarray(background, dtype=np.float32)
-            blend(lists.records, lists.splats, lists.tile_starts, lists.row_order, back, color, depth, alpha)
-            self._raster_took(start)
+            return self._blend(self._tile_lists(gaussians, camera, inverse=False), camera, background)
+
+    def _blend(self, lists: TileLists, camera: Camera, background: tuple[float, float, float]) -> RenderResult:
+        start = time.perf_counter()
+        color = np.empty((camera.height, camera.width, 3), np.float32)
+        depth, alpha = (np.empty((camera.height, camera.width), np.float32) for _ in range(2))
+        back = np.asarray(background, dtype=np.float32)
+        blend(lists.records, lists.splats, lists.tile_starts, lists.row_order, back, color, depth, alpha)
+        self._raster_took(start)
         return RenderResult(color, depth, alpha)
+
+    def render_and_gradient(
+        self, gaussians: Gaussians, camera: Camera, background: tuple[float, float, float]
+    ) -> tuple[RenderResult, Backward]:
+        """Render, and a function that turns the loss's gradients by colour, depth and alpha into those by the scene."""
+        with self._lock:
+            lists = self._tile_lists(gaussians, camera, inverse=True)
+            result = self._blend(lists, camera, background)
+            self._call = call = object()
+
+        def backward(v_color: np.ndarray, v_depth: np.ndarray, v_alpha: np.ndarray) -> SceneGradients:
+            with self._lock:
+                # Another call may have used the buffers since; the lists are then made again, which gives the same.
+                known = lists if self._call is call else self._tile_lists(gaussians, camera, inverse=True)
+                return self._backward(gaussians, camera, known, result, (v_color, v_depth, v_alpha))
+
+        return result, backward
+
+    def _backward(
+        self, gaussians: Gaussians, camera: Camera, lists: TileLists, result: RenderResult, v: tuple[np.ndarray, ...]
+    ) -> SceneGradients:
+        start = time.perf_counter()
+        rows = self._buffer("gradients", (len(lists.splats), GRADIENT), np.float32)
+        where = (lists.records, lists.splats, lists.tile_starts, lists.row_order)
+        blend_backward(*where, result.color, result.depth, result.alpha, *v, rows)
+        rastered = time.perf_counter()
+        arrays = (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.sh)
+        pose = np.empty((-(-gaussians.count // CHUNK), POSE))
+        v_means, v_quaternions, v_scales, v_sh = (np.empty_like(array) for array in arrays)
+        out = (v_means, v_quaternions, v_scales, np.empty_like(gaussians.opacities), v_sh)
+        inverse = (lists.splat_starts, lists.positions)
+        project_backward(
+            *arrays, gaussians.sh_degree, pack_camera(camera), lists.records, *inverse, rows, *out, pose
+        )  # fmt: skip
+        self.backward_times = (rastered - start) * 1e3, (time.perf_counter() - rastered) * 1e3
+        return SceneGradients(*out, pose.sum(0))
 
     def contributions(self, gaussians: Gaussians, camera: Camera) -> np.ndarray:
         """(N,) float32 sums of compositing weight."""
@@ -94,6 +155,7 @@ class TileRenderer:
     def _tile_lists(self, gaussians: Gaussians, camera: Camera, inverse: bool) -> TileLists:
         n, pieces = gaussians.count, numba.get_num_threads()
         columns, rows = -(-camera.width // TILE), -(-camera.height // TILE)
+        self._call = None
         start = time.perf_counter()
         records = self._buffer("records", (n, RECORD), np.float32)
         tiles = self._buffer("tiles", (n, 4), np.int16)

@@ -56,7 +56,7 @@ def pack_camera(camera: Camera) -> np.ndarray:
 
 
 @njit(**STRICT)
-def _own_axes(quaternions, scales, i):  # type: ignore[no-untyped-def]
+def own_axes(quaternions, scales, i):  # type: ignore[no-untyped-def]
     """Rotation times scale, row by row: its columns are the Gaussian's axes in the world, a standard deviation long."""
     w, x, y, z = quaternions[i, 0], quaternions[i, 1], quaternions[i, 2], quaternions[i, 3]
     n = ONE / math.sqrt(w * w + x * x + y * y + z * z)
@@ -131,7 +131,7 @@ def project(means, quaternions, scales, opacities, sh, degree, camera, records, 
         k0, k1 = fy * iz, -fy * min(max(v, top), bottom) * iz
         a0, a1, a2 = j0 * r00 + j1 * r20, j0 * r01 + j1 * r21, j0 * r02 + j1 * r22
         b0, b1, b2 = k0 * r10 + k1 * r20, k0 * r11 + k1 * r21, k0 * r12 + k1 * r22
-        m00, m01, m02, m10, m11, m12, m20, m21, m22 = _own_axes(quaternions, scales, i)
+        m00, m01, m02, m10, m11, m12, m20, m21, m22 = own_axes(quaternions, scales, i)
         p0, p1, p2 = a0 * m00 + a1 * m10 + a2 * m20, a0 * m01 + a1 * m11 + a2 * m21, a0 * m02 + a1 * m12 + a2 * m22
         q0, q1, q2 = b0 * m00 + b1 * m10 + b2 * m20, b0 * m01 + b1 * m11 + b2 * m21, b0 * m02 + b1 * m12 + b2 * m22
         pp, qq = p0 * p0 + p1 * p1 + p2 * p2, q0 * q0 + q1 * q1 + q2 * q2

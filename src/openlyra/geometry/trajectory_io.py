@@ -1,4 +1,4 @@
-"""Camera paths from and to files: Lyra .npz, cameras.json, nerfstudio, transforms.json; COLMAP text is read."""
+"""Camera paths from and to files: Lyra .npz, cameras.json, nerfstudio, transforms.json, COLMAP text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Trajectory
-from openlyra.geometry.trajectory_colmap import read_colmap
+from openlyra.geometry.trajectory_colmap import read_colmap, write_colmap
 from openlyra.geometry.trajectory_files import RawPath, finish, read_json
 from openlyra.geometry.trajectory_lyra import read_lyra, write_lyra
 from openlyra.geometry.trajectory_nerfstudio import (
@@ -25,6 +25,7 @@ WRITERS: dict[str, Callable[[Trajectory, Path], None]] = {
     "openlyra": write_openlyra,
     "nerfstudio": write_camera_path,
     "transforms": write_transforms,
+    "colmap": write_colmap,
 }
 """Formats that can be written."""
 _IN_FOLDERS = ("cameras.json", "cameras.npz", "trajectory.npz", "transforms.json", "camera_path.json")
@@ -53,7 +54,7 @@ def write_trajectory(trajectory: Trajectory, path: str | os.PathLike[str], forma
     """Write a camera path, atomically and with equal bytes for equal paths.
 
     `format` is one of WRITERS; by default .npz is "lyra", transforms*.json "transforms", camera_path*.json
-    "nerfstudio" and any other .json "openlyra".
+    "nerfstudio", any other .json "openlyra" and a name without a suffix the folder of a "colmap" model.
     """
     target = Path(path)
     chosen = format or _format_of(target)
@@ -71,7 +72,12 @@ def _format_of(path: Path) -> str:
         if name.startswith("transforms"):
             return "transforms"
         return "nerfstudio" if name.startswith(("camera_path", "camera-path")) else "openlyra"
-    raise InputError(f"{path}: cannot tell the camera path format from the name; use .npz or .json, or name the format")
+    if not path.suffix:
+        return "colmap"
+    raise InputError(
+        f"{path}: cannot tell the camera path format from the name; use .npz, .json or a folder for COLMAP, or name "
+        "the format"
+    )
 
 
 def _in_folder(folder: Path) -> Path:

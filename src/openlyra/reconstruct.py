@@ -1,0 +1,181 @@
+"""From posed frames to a compact scene that looks like them: read, lift, fit, measure, write."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openlyra.errors import InputError, OutputExistsError
+from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
+from openlyra.formats import FORMATS, find_format, write_gaussians
+from openlyra.gaussians.optimise import OptimiseProgress, OptimiseSettings, optimise
+from openlyra.gaussians.posed_frames import PosedFrames
+from openlyra.gaussians.types import Gaussians
+from openlyra.generation.surfaces import Surfaces
+from openlyra.geometry.depth_edges import near_and_far_sides
+from openlyra.geometry.trajectory_io import read_trajectory
+from openlyra.media.atomic import write_bytes_atomic
+from openlyra.runs import RunFolder
+from openlyra.runs.manifest import package_versions
+
+Advance = Callable[[str, int, int], None]
+
+MADE_CONFIDENCE = 0.5
+"""Trust in colours that a generator made up, next to 1 for those of the photo."""
+
+
+@dataclass(frozen=True)
+class ReconstructSettings:
+    """What a reconstruction reads and how it fits."""
+
+    held_out: int = 8
+    """Every how many frames one is kept back to judge by; 0 uses all."""
+    max_frames: int = 160
+    """Largest number of frames, evenly spread over the path."""
+    share: float = 0.5
+    """Number of Gaussians, as a part of the plain lift (one a remembered pixel), unless --budget is given."""
+    optimise: OptimiseSettings = field(default_factory=OptimiseSettings)
+    """The fit."""
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        if self.held_out < 0 or self.held_out == 1:
+            raise InputError(f"--held-out {self.held_out}: 0 for none, or 2 and more for every so many frames")
+        if self.max_frames < 1:
+            raise InputError(f"--max-frames {self.max_frames}: at least 1 is needed")
+        if not 0 < self.share <= 1:
+            raise InputError(f"--share {self.share}: must be above 0 and at most 1")
+        self.optimise.check()
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a source gives: the frames and a scene to start from."""
+
+    frames: PosedFrames
+    start: Gaussians
+    held_out: list[int]
+    """Places of the frames that the start was not made from and the fit does not see."""
+    licences: dict[str, str]
+    """Of weights that were used to make the source."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """A finished reconstruction."""
+
+    gaussians: Gaussians
+    report: ReconstructionReport
+    record: dict[str, Any]
+    """What is written beside the scene: figures, settings, counts, timings, versions, licences."""
+
+
+def read_frames(source: Path) -> PosedFrames:
+    """All frames with their cameras. InputError if it is no run folder, or a frame of its path is missing."""
+    run = RunFolder.open(source)
+    path = read_trajectory(source / "cameras.json")
+    return _run_frames(run, np.arange(len(path)))
+
+
+def reconstruct(
+    source: str | Path,
+    output: str | Path,
+    *,
+    settings: ReconstructSettings | None = None,
+    overwrite: bool = False,
+    advance: Advance | None = None,
+    report: Callable[[OptimiseProgress], None] | None = None,
+) -> Reconstruction:
+    """Fit a scene to a run's video and write it, with a record of how good it is in ``<name>.report.json``.
+
+    An interrupted reconstruction goes on where it stopped when called again in the same way: a checkpoint beside the
+    output, named by a hash of all inputs and settings, says how far it was.
+
+    Raises:
+        OutputExistsError: the output exists and ``overwrite`` is not set.
+        InputError: unusable source, settings or scene format.
+    """
+    settings, source, output = settings or ReconstructSettings(), Path(source), Path(output)
+    settings.check()
+    advance = advance or (lambda stage, done, total: None)
+    known = find_format(output)
+    if known is None:
+        raise InputError(f"{output}: scene files end in {' or '.join(FORMATS)}")
+    if output.exists() and not overwrite:
+        raise OutputExistsError(f"{output}: exists; replace it with --overwrite or give another name")
+    begin = time.perf_counter()
+    material = from_run(RunFolder.open(source), settings, advance)
+    lifted = time.perf_counter()
+    learnt = [index for index in range(len(material.frames)) if index not in set(material.held_out)]
+    budget = settings.optimise.budget or max(1, int(settings.share * material.start.count))
+    wanted = OptimiseSettings(**{**asdict(settings.optimise), "budget": budget})
+    checkpoint = output.parent / f".{output.name}.checkpoint.safetensors"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    found = optimise(material.start, material.frames.select(learnt), wanted, checkpoint=checkpoint, report=report)
+    fitted = time.perf_counter()
+    write_gaussians(found.gaussians, output)
+    figures = evaluate_reconstruction(
+        found.gaussians, material.frames, material.held_out, size_bytes=output.stat().st_size, advance=advance
+    )
+    seconds = {"lift": lifted - begin, "fit": fitted - lifted, "measure": time.perf_counter() - fitted}
+    record = {
+        "figures": asdict(figures), "lifted_gaussians": material.start.count, "frames": len(material.frames),
+        "held_out": material.held_out, "settings": asdict(settings),
+        "progress": [asdict(entry) for entry in found.progress],
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "versions": package_versions(), "licences": material.licences,
+    }  # fmt: skip
+    write_bytes_atomic(report_path(output), (json.dumps(record, indent=1) + "\n").encode())
+    checkpoint.unlink(missing_ok=True)
+    return Reconstruction(found.gaussians, figures, record)
+
+
+def report_path(scene: Path) -> Path:
+    """Where the record of a scene is: scene.ply -> scene.report.json."""
+    return scene.with_name(scene.name.split(".")[0] + ".report.json")
+
+
+def from_run(run: RunFolder, settings: ReconstructSettings, advance: Advance) -> Material:
+    """A run's video, and the lift of what it remembers (without held-out frames).
+
+    Depth, sky and confidence of each frame come from the lifted memory seen from its camera: depth away from outlines,
+    and less confidence where a generator made the colours up.
+    """
+    path = read_trajectory(run.path / "cameras.json")
+    picks = np.unique(np.linspace(0, len(path) - 1, min(settings.max_frames, len(path))).round().astype(int))
+    plain = _run_frames(run, picks)
+    _, held = plain.held_out(settings.held_out)
+    kept_back = {int(picks[index]) for index in held}
+    surfaces = Surfaces()
+    remembered = [frame for frame in run.remembered() if frame.index not in kept_back or frame.index <= 0]
+    for number, frame in enumerate(remembered):
+        advance("lift", number, len(remembered) + len(plain))
+        surfaces.add(frame, made=number > 0)
+    if surfaces.gaussians is None:
+        raise InputError(f"{run.path}: remembers no surface; is the run finished?")
+    depth, confidence = (np.empty(plain.images.shape[:3], np.float32) for _ in range(2))
+    valid, sky = (np.empty(plain.images.shape[:3], np.bool_) for _ in range(2))
+    for index, camera in enumerate(plain.cameras):
+        advance("lift", len(remembered) + index, len(remembered) + len(plain))
+        look, shares = surfaces.look(camera), surfaces.shares(camera)
+        depth[index] = np.where(look.alpha > 0.5, look.depth, 1.0)
+        outline = np.logical_or(*near_and_far_sides(depth[index]))
+        valid[index] = (look.alpha > 0.95) & ~outline
+        sky[index] = shares[..., 1] > 0.5
+        confidence[index] = 1 - (1 - MADE_CONFIDENCE) * shares[..., 2]
+    frames = PosedFrames(plain.images, plain.cameras, depth, valid, sky, confidence)
+    return Material(frames, surfaces.gaussians, held, dict(run.manifest.licences))
+
+
+def _run_frames(run: RunFolder, picks: np.ndarray) -> PosedFrames:
+    path = read_trajectory(run.path / "cameras.json")
+    missing = [int(index) for index in picks if not run.has_frame(int(index))]
+    if missing:
+        raise InputError(f"{run.path}: frame {missing[0]} of the path is missing; finish the run with --resume")
+    return PosedFrames(np.stack([run.read_frame(int(index)) for index in picks]), path.cameras[picks])
