@@ -78,7 +78,7 @@ def test_painting_follows_the_seed_and_the_size(pipeline_folder: Path) -> None:
 
 
 def test_a_world_painted_by_a_pipeline(photo: Path, pipeline_folder: Path, tmp_path: Path) -> None:
-    """Through the command line: geometry as with exemplar, other colours, the same bytes when resumed."""
+    """Through the command line: geometry as with exemplar, other colours."""
     words = ["--size", "64x96", "--frames", "5", "--quiet", "--path", "truck-left"]
     inpaint = ["--generator", "inpaint", "--inpaint-model", str(pipeline_folder), "--steps", "2"]
     accept = ["--accept-license", "unknown"]

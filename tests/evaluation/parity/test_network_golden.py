@@ -28,6 +28,8 @@ FILES = {
     "extra_info.json": 1e-6,
     "state_dict_14b.tsv": 0,
     "state_dict_14b_summary.json": 0,
+    "state_dict_vae.tsv": 0,
+    "state_dict_text_image_encoders.tsv": 0,
 }
 """Files and the worst error seen here, rounded up: tighter than what the checks allow."""
 

@@ -39,6 +39,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("net_info|extra_info", "network_facts", ".json"),
     Kind(r"state_dict_\d+b", "key_table", ".tsv"),
     Kind(r"state_dict_\d+b_summary", "key_table", ".json"),
+    Kind("state_dict_.*(vae|encoder)", "companion_tables", ".tsv"),
     Kind("schedulers", "schedulers", keys=r"unipc\..*"),
     Kind("conditioning", "conditioning", keys=r".+\.(cond_latent_channels|buffer_tail_pixel0)"),
     Kind("ar_rollout", "ar_rollout", keys=r".+\.final_history_latents"),
