@@ -17,7 +17,7 @@ LAYERS = (
     {"errors"},
     {"media"},
     {"geometry"},
-    {"depth", "memory"},
+    {"depth", "memory", "worlds"},
     {"gaussians"},
     {"formats", "runs"},
     {"generation"},
