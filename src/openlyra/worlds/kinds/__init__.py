@@ -1,0 +1,31 @@
+"""The kinds of worlds, how often depth training meets them, and their coarser groups.
+
+A kind is a function of a random generator alone; it may be called by name through `make`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from openlyra.worlds.kinds.rooms_home import attic, bathroom, bedroom, kitchen, living
+from openlyra.worlds.kinds.rooms_office import lab, lecture, office
+from openlyra.worlds.types import World
+
+KINDS: dict[str, tuple[Callable[[np.random.Generator], World], float]] = {
+    "office": (office, 0.16),
+    "lab": (lab, 0.05),
+    "lecture": (lecture, 0.05),
+    "living": (living, 0.09),
+    "bedroom": (bedroom, 0.06),
+    "kitchen": (kitchen, 0.05),
+    "bathroom": (bathroom, 0.015),
+    "attic": (attic, 0.03),
+}
+"""Name -> (function, sampling weight); weights need not sum to one."""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "rooms": ("office", "lab", "lecture", "living", "bedroom", "kitchen", "bathroom", "attic"),
+}
+"""Coarse names for the command line."""
