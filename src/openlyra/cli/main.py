@@ -17,7 +17,7 @@ def commands() -> tyro.extras.SubcommandApp:
     """All commands; their options are generated from their dataclasses."""
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
-    from openlyra.cli.evaluate import EvaluateRunCommand
+    from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateRunCommand
     from openlyra.cli.info import InfoCommand
     from openlyra.cli.render import RenderCommand
     from openlyra.cli.view import ViewCommand
@@ -30,6 +30,7 @@ def commands() -> tyro.extras.SubcommandApp:
         app.command(name=name)(command)
     evaluate = tyro.extras.SubcommandApp()
     evaluate.command(name="run")(EvaluateRunCommand)
+    evaluate.command(name="depth")(EvaluateDepthCommand)
     app.command(evaluate, name="evaluate")
     return app
 
