@@ -9,8 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from openlyra.worlds.kinds.corridors import corridor, stairwell
 from openlyra.worlds.kinds.rooms_home import attic, bathroom, bedroom, kitchen, living
 from openlyra.worlds.kinds.rooms_office import lab, lecture, office
+from openlyra.worlds.kinds.streets import blocks, courtyard, garden, street
 from openlyra.worlds.types import World
 
 KINDS: dict[str, tuple[Callable[[np.random.Generator], World], float]] = {
@@ -22,10 +24,18 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], World], float]] = {
     "kitchen": (kitchen, 0.05),
     "bathroom": (bathroom, 0.015),
     "attic": (attic, 0.03),
+    "corridor": (corridor, 0.08),
+    "stairs": (stairwell, 0.03),
+    "street": (street, 0.09),
+    "blocks": (blocks, 0.02),
+    "courtyard": (courtyard, 0.04),
+    "garden": (garden, 0.03),
 }
 """Name -> (function, sampling weight); weights need not sum to one."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "rooms": ("office", "lab", "lecture", "living", "bedroom", "kitchen", "bathroom", "attic"),
+    "corridors": ("corridor", "stairs"),
+    "streets": ("street", "blocks", "courtyard", "garden"),
 }
 """Coarse names for the command line."""

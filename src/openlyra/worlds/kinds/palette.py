@@ -128,8 +128,16 @@ def wood(rng: Rng) -> Material:
     """Grained wood of furniture."""
     base = pick(rng, WOODS)
     color = vary(rng, base, 0.05)
-    return Material("wood", color, darker(color, uniform(rng, 0.55, 0.85)), scale=uniform(rng, 0.08, 0.3),
-                    seed=seed_of(rng), gloss=uniform(rng, 0.0, 0.1), roughness=uniform(rng, 0.3, 0.8), bump=0.1)  # fmt: skip
+    return Material(
+        "wood",
+        color,
+        darker(color, uniform(rng, 0.55, 0.85)),
+        scale=uniform(rng, 0.08, 0.3),
+        seed=seed_of(rng),
+        gloss=uniform(rng, 0.0, 0.1),
+        roughness=uniform(rng, 0.3, 0.8),
+        bump=0.1,
+    )
 
 
 def furniture(rng: Rng) -> Material:

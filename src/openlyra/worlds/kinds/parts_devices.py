@@ -205,8 +205,16 @@ def plant(rng: Rng, height: float | None = None) -> Piece:
         if kind == "bush":
             for index, (x, up, z, size) in enumerate(blobs):
                 holes = Cutout("leaves", uniform_size(tall), 0.6, seed + index)
-                scene.ellipsoid(size * tall, size * tall * 0.9, size * tall, green, x=x * tall, up=low * 0.8 + (up - 0.35) * (tall - low),
-                                z=z * tall, cutout=holes)  # fmt: skip
+                scene.ellipsoid(
+                    size * tall,
+                    size * tall * 0.9,
+                    size * tall,
+                    green,
+                    x=x * tall,
+                    up=low * 0.8 + (up - 0.35) * (tall - low),
+                    z=z * tall,
+                    cutout=holes,
+                )
             scene.tube((0, low * 0.8, 0), (0, tall * 0.7, 0), 0.012, stalk)
             return
         for angle, reach, share in ways:

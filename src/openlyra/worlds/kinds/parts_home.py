@@ -38,8 +38,10 @@ def kitchen_row(
     sink_at = int(rng.integers(units)) if sink else -1
     hob_at = int(rng.integers(units)) if hob else -1
     bar, splash = chance(rng, 0.6), tiles(rng, uniform(rng, 0.08, 0.2)) if chance(rng, 0.6) else None
-    loads = [scatter(rng, unit * 0.9, depth * 0.75, whole(rng, 0, 4), "kitchen") if index not in (sink_at, hob_at) else None
-             for index in range(units)]  # fmt: skip
+    loads = [
+        scatter(rng, unit * 0.9, depth * 0.75, whole(rng, 0, 4), "kitchen") if index not in (sink_at, hob_at) else None
+        for index in range(units)
+    ]
     upper_up, upper_tall, open_shelf = uniform(rng, 1.35, 1.5), uniform(rng, 0.5, 0.8), chance(rng, 0.25)
     shelf_load = scatter(rng, width * 0.95, 0.24, whole(rng, 3, 10), "kitchen")
     rows = [pick(rng, (1, 1, 3)) for _ in range(units)]

@@ -1,4 +1,4 @@
-"""The shell of a room: walls with doors and windows, floor, ceiling, skirting, lights, curtains, radiators, pictures."""
+"""The shell of a room: walls, doors, windows, floor, ceiling, skirting, lights, curtains, radiators, pictures."""
 
 from __future__ import annotations
 
@@ -270,8 +270,13 @@ def _folds(scene: SceneBuilder, rng: Rng, x: float, low: float, top: float, inwa
     for index in range(count):
         wide = abs(inward) / count * uniform(rng, 1.1, 1.6)
         at = x + 0.1 * (1 if inward > 0 else -1) - inward * (index + 0.5) / count
-        scene.add("frustum", (at, -(low + top) / 2, -0.1 + uniform(rng, -0.02, 0.02)),
-                  (wide / 2, (top - low) / 2, uniform(rng, 0.025, 0.05)), cloth, detail=uniform(rng, 0.8, 1.0))  # fmt: skip
+        scene.add(
+            "frustum",
+            (at, -(low + top) / 2, -0.1 + uniform(rng, -0.02, 0.02)),
+            (wide / 2, (top - low) / 2, uniform(rng, 0.025, 0.05)),
+            cloth,
+            detail=uniform(rng, 0.8, 1.0),
+        )
 
 
 def radiators(scene: SceneBuilder, rng: Rng, side: Side) -> None:

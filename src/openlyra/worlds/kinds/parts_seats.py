@@ -182,8 +182,15 @@ def armchair(rng: Rng) -> Piece:
         scene.ellipsoid((width - 0.1) * 1.05, 0.16, depth * 0.8, cloth, up=seat - 0.1, z=-0.05, pitch=-0.1)
         scene.box(width - 0.1, tall, 0.08, cloth, up=seat - 0.05, z=depth / 2 - 0.1, pitch=-0.3)
         for x in (-width / 2, width / 2):
-            path = [(x, 0.02, depth * 0.45), (x, 0.02, -depth * 0.3), (x, 0.06, -depth * 0.44), (x, 0.3, -depth * 0.5),
-                    (x, seat + 0.14, -depth * 0.46), (x, seat + 0.2, -depth * 0.3), (x, seat + 0.2, depth * 0.3)]  # fmt: skip
+            path = [
+                (x, 0.02, depth * 0.45),
+                (x, 0.02, -depth * 0.3),
+                (x, 0.06, -depth * 0.44),
+                (x, 0.3, -depth * 0.5),
+                (x, seat + 0.14, -depth * 0.46),
+                (x, seat + 0.2, -depth * 0.3),
+                (x, seat + 0.2, depth * 0.3),
+            ]
             for start, end in zip(path, path[1:]):
                 scene.tube(start, end, 0.02, frame)
 

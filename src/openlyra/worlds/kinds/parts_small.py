@@ -99,8 +99,15 @@ def bowl(rng: Rng) -> Piece:
         for index, material in enumerate(balls):
             angle, size = index * 2.4, 0.075
             reach = radius * 0.5 if index else 0.0
-            scene.ellipsoid(size, size, size, material, x=reach * math.sin(angle), up=height - 0.015 + (0 if index else 0.02),
-                            z=reach * math.cos(angle))  # fmt: skip
+            scene.ellipsoid(
+                size,
+                size,
+                size,
+                material,
+                x=reach * math.sin(angle),
+                up=height - 0.015 + (0 if index else 0.02),
+                z=reach * math.cos(angle),
+            )
 
     return Piece(2 * radius, 2 * radius, height + 0.06, build)
 

@@ -43,8 +43,14 @@ def _books(rng: Rng, width: float, height: float, depth: float) -> Piece:
 
         return Piece(width, depth, tall, row_of_books)
     if r < 0.85:
-        return scatter(rng, width * 0.9, depth * 0.8, whole(rng, 1, 3), pick(rng, ("storage", "living", "office", "kitchen")),
-                       tallest=height * 0.95)  # fmt: skip
+        return scatter(
+            rng,
+            width * 0.9,
+            depth * 0.8,
+            whole(rng, 1, 3),
+            pick(rng, ("storage", "living", "office", "kitchen")),
+            tallest=height * 0.95,
+        )
     return Piece(width, depth, 0.0, lambda scene: None)
 
 
@@ -74,8 +80,19 @@ def bookshelf(rng: Rng, width: float | None = None, height: float | None = None)
     return Piece(width, depth, height, build)
 
 
-def cupboard(rng: Rng, width: float, height: float, depth: float, *, rows: int = 1, handles: bool = True,
-             body: Material | None = None, front: Material | None = None, top: int = 0, style: str = "living") -> Piece:  # fmt: skip
+def cupboard(
+    rng: Rng,
+    width: float,
+    height: float,
+    depth: float,
+    *,
+    rows: int = 1,
+    handles: bool = True,
+    body: Material | None = None,
+    front: Material | None = None,
+    top: int = 0,
+    style: str = "living",
+) -> Piece:
     """A closed cupboard or chest of drawers with fronts and handles, and `top` things on it."""
     case = body or furniture(rng)
     face = front or (case if chance(rng, 0.7) else furniture(rng))
@@ -137,8 +154,12 @@ def rack(rng: Rng) -> Piece:
     frame, board = metal(rng), wood(rng) if chance(rng, 0.6) else metal(rng)
     levels = whole(rng, 3, 5)
     step = height / levels
-    loads = [scatter(rng, width * 0.95, depth * 0.9, whole(rng, 2, 6), pick(rng, ("storage", "workshop")), tallest=step * 0.9)
-             for _ in range(levels)]  # fmt: skip
+    loads = [
+        scatter(
+            rng, width * 0.95, depth * 0.9, whole(rng, 2, 6), pick(rng, ("storage", "workshop")), tallest=step * 0.9
+        )
+        for _ in range(levels)
+    ]
 
     def build(scene: SceneBuilder) -> None:
         for x, z in corners(width - 0.04, depth - 0.04):

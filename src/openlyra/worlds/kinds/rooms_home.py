@@ -61,8 +61,12 @@ def seating_group(scene: SceneBuilder, rng: Rng, room: Room, x: float, z: float,
             rug(scene, rng, uniform(rng, 1.6, 2.8), uniform(rng, 1.2, 2.0))
     table = laid_table(rng, False, low=True)
     put(scene, room.plan, table, x, z, yaw, focus=True)
-    places = [(0.0, 1.15, 0.0, sofa(rng)), (-1.5, 0.0, -math.pi / 2, armchair(rng)), (1.5, 0.0, math.pi / 2, armchair(rng)),
-              (0.2, -1.3, math.pi, armchair(rng))]  # fmt: skip
+    places = [
+        (0.0, 1.15, 0.0, sofa(rng)),
+        (-1.5, 0.0, -math.pi / 2, armchair(rng)),
+        (1.5, 0.0, math.pi / 2, armchair(rng)),
+        (0.2, -1.3, math.pi, armchair(rng)),
+    ]
     for dx, dz, turn, piece in places[: whole(rng, 1, 4)]:
         px, pz = x + math.cos(yaw) * dx + math.sin(yaw) * dz, z - math.sin(yaw) * dx + math.cos(yaw) * dz
         put(

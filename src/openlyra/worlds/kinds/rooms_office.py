@@ -104,8 +104,13 @@ def office(rng: Rng) -> World:
     """One to eight work places with displays, chairs, shelves, a board, plants, paper."""
     scene = SceneBuilder("office", int(rng.integers(2**31)))
     large = chance(rng, 0.3)
-    room = new_room(rng, uniform(rng, 3, 5) if not large else uniform(rng, 5, 11), uniform(rng, 3, 6) if not large else uniform(rng, 5, 10),
-                    uniform(rng, 2.4, 3.2), "office")  # fmt: skip
+    room = new_room(
+        rng,
+        uniform(rng, 3, 5) if not large else uniform(rng, 5, 11),
+        uniform(rng, 3, 6) if not large else uniform(rng, 5, 10),
+        uniform(rng, 2.4, 3.2),
+        "office",
+    )
     open_sides(room, rng, doors=whole(rng, 1, 2), windowed=0.8)
     _desks_on_walls(scene, rng, room, whole(rng, 1, 3) if not large else whole(rng, 1, 5))
     if large or chance(rng, 0.35):
@@ -160,8 +165,12 @@ def lab(rng: Rng) -> World:
 def _bench_row(rng: Rng, length: float, top: Material, under: Material) -> Piece:
     depth, height = uniform(rng, 0.75, 1.4), uniform(rng, 0.74, 0.92)
     count = max(1, int(length / 1.5))
-    loads = [desk_things(rng, 1.4, depth) if chance(rng, 0.6) else scatter(rng, 1.3, depth * 0.9, whole(rng, 1, 5), "workshop")
-             for _ in range(count)]  # fmt: skip
+    loads = [
+        desk_things(rng, 1.4, depth)
+        if chance(rng, 0.6)
+        else scatter(rng, 1.3, depth * 0.9, whole(rng, 1, 5), "workshop")
+        for _ in range(count)
+    ]
     shelf = chance(rng, 0.4)
 
     def build(scene: SceneBuilder) -> None:

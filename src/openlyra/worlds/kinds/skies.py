@@ -58,8 +58,12 @@ def outdoors(rng: Rng, *, haze: float = 1.0, mood: str | None = None) -> Mood:
     horizon = linear([uniform(rng, 0.75, 0.95), uniform(rng, 0.84, 0.96), uniform(rng, 0.9, 1.0)])
     sky = Sky(blue, horizon, clouds, uniform(rng, 0.15, 0.9), _white(rng), _shade(rng), uniform(rng, 0.5, 2.0),
               uniform(rng, 0.0, 0.7), uniform(rng, 0.0, 0.8), seed_of(rng))  # type: ignore[arg-type]  # fmt: skip
-    light = Light(_sun(rng, uniform(rng, 0.3, 1.2)), uniform(rng, 0.7, 1.2), (1.0, uniform(rng, 0.9, 0.98), uniform(rng, 0.78, 0.95)),
-                  uniform(rng, 0.3, 0.55))  # fmt: skip
+    light = Light(
+        _sun(rng, uniform(rng, 0.3, 1.2)),
+        uniform(rng, 0.7, 1.2),
+        (1.0, uniform(rng, 0.9, 0.98), uniform(rng, 0.78, 0.95)),
+        uniform(rng, 0.3, 0.55),
+    )
     return Mood(sky, light, _air(rng, haze, horizon))
 
 
@@ -83,8 +87,18 @@ def _covered(rng: Rng, haze: float, kind: str) -> Mood:
     top = linear((base * uniform(rng, 0.88, 1.0), base * uniform(rng, 0.92, 1.0), base))
     horizon = linear((min(1.0, base * 1.05), min(1.0, base * 1.05), min(1.0, base * 1.06)))
     clouds = "stratus" if kind != "milky" else pick(rng, ("none", "cirrus"))
-    sky = Sky(top, horizon, clouds, uniform(rng, 0.5, 1.0), linear((base, base, base)), linear([base * 0.82] * 3), uniform(rng, 0.7, 2.5),
-              uniform(rng, 0.2, 0.8), uniform(rng, 0.0, 0.3), seed_of(rng))  # type: ignore[arg-type]  # fmt: skip
+    sky = Sky(
+        top,
+        horizon,
+        clouds,
+        uniform(rng, 0.5, 1.0),
+        linear((base, base, base)),
+        linear([base * 0.82] * 3),
+        uniform(rng, 0.7, 2.5),
+        uniform(rng, 0.2, 0.8),
+        uniform(rng, 0.0, 0.3),
+        seed_of(rng),
+    )  # type: ignore[arg-type]
     light = Light(
         _sun(rng, uniform(rng, 0.5, 1.4)), uniform(rng, 0.0, 0.25), (1.0, 0.98, 0.95), uniform(rng, 0.6, 0.85)
     )
@@ -95,11 +109,24 @@ def _dusk(rng: Rng, haze: float) -> Mood:
     """A low red or golden sun."""
     hue = uniform(rng, 0.02, 0.12)
     horizon = hsv(hue, uniform(rng, 0.3, 0.7), uniform(rng, 0.8, 1.0))
-    sky = Sky(hsv(uniform(rng, 0.56, 0.72), uniform(rng, 0.2, 0.6), uniform(rng, 0.4, 0.75)), horizon,
-              pick(rng, ("none", "cirrus", "broken", "cumulus")), uniform(rng, 0.1, 0.7), hsv(hue, 0.3, 1.0), hsv(hue - 0.05, 0.4, 0.6),
-              uniform(rng, 0.6, 1.8), uniform(rng, 0.1, 0.6), uniform(rng, 0.4, 1.0), seed_of(rng))  # fmt: skip
-    light = Light(_sun(rng, uniform(rng, 0.06, 0.3)), uniform(rng, 0.5, 1.0), (1.0, uniform(rng, 0.6, 0.85), uniform(rng, 0.3, 0.6)),
-                  uniform(rng, 0.3, 0.5))  # fmt: skip
+    sky = Sky(
+        hsv(uniform(rng, 0.56, 0.72), uniform(rng, 0.2, 0.6), uniform(rng, 0.4, 0.75)),
+        horizon,
+        pick(rng, ("none", "cirrus", "broken", "cumulus")),
+        uniform(rng, 0.1, 0.7),
+        hsv(hue, 0.3, 1.0),
+        hsv(hue - 0.05, 0.4, 0.6),
+        uniform(rng, 0.6, 1.8),
+        uniform(rng, 0.1, 0.6),
+        uniform(rng, 0.4, 1.0),
+        seed_of(rng),
+    )
+    light = Light(
+        _sun(rng, uniform(rng, 0.06, 0.3)),
+        uniform(rng, 0.5, 1.0),
+        (1.0, uniform(rng, 0.6, 0.85), uniform(rng, 0.3, 0.6)),
+        uniform(rng, 0.3, 0.5),
+    )
     return Mood(sky, light, _air(rng, haze, darker(horizon, 0.9)))
 
 
@@ -116,8 +143,18 @@ def through_windows(rng: Rng, yaws: Sequence[float]) -> Mood:
     warm = (1.0, uniform(rng, 0.92, 1.02), uniform(rng, 0.8, 1.08))
     bright = uniform(rng, 1.0, 2.2)
     sky = mood.sky
-    sky = Sky(darker(sky.zenith, bright), darker(sky.horizon, bright), sky.clouds, sky.cover, darker(sky.cloud_color, bright),
-              darker(sky.cloud_shade, bright), sky.cloud_size, sky.haze, sky.glow, sky.seed)  # fmt: skip
+    sky = Sky(
+        darker(sky.zenith, bright),
+        darker(sky.horizon, bright),
+        sky.clouds,
+        sky.cover,
+        darker(sky.cloud_color, bright),
+        darker(sky.cloud_shade, bright),
+        sky.cloud_size,
+        sky.haze,
+        sky.glow,
+        sky.seed,
+    )
     if r < 0.6:
         sun = _sun(rng, uniform(rng, 0.25, 0.95), pick(rng, list(yaws)) + uniform(rng, -0.9, 0.9))
         strength = uniform(rng, 0.8, 2.4)
@@ -157,8 +194,14 @@ def dimmed(material: Material, factor: float) -> Material:
 def _far_house(scene: SceneBuilder, rng: Rng, reach: float, drop: float, day: float) -> None:
     width, height, far = uniform(rng, 5, 25), uniform(rng, 3, 18), reach + uniform(rng, 3, 35)
     color = grey(rng, 0.4, 0.9) if chance(rng, 0.5) else hsv(uniform(rng, 0.02, 0.14), 0.4, uniform(rng, 0.4, 0.9))
-    wall = Material(pick(rng, ("facade", "facade", "brick", "plaster")), color, grey(rng, 0.1, 0.4), grey(rng, 0.7, 0.95),
-                    scale=3.0, seed=seed_of(rng))  # fmt: skip
+    wall = Material(
+        pick(rng, ("facade", "facade", "brick", "plaster")),
+        color,
+        grey(rng, 0.1, 0.4),
+        grey(rng, 0.7, 0.95),
+        scale=3.0,
+        seed=seed_of(rng),
+    )
     if wall.texture == "brick":
         wall = Material("brick", color, grey(rng, 0.5, 0.8), scale=0.25, seed=seed_of(rng))
     scene.box(width, height, 8.0, dimmed(wall, day), x=uniform(rng, -0.6, 0.6) * far, z=far + 4.0, up=-drop)
