@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from openlyra.worlds.kernels import INFINITY, OPTIONS
+from openlyra.worlds.kernels import INFINITY, LEAN, OPTIONS
 from openlyra.worlds.noise import hash3
 from openlyra.worlds.packed import NO_HIT
 from openlyra.worlds.shade import gather, hemisphere, shade, sunlit
@@ -22,7 +22,7 @@ STEP = 3
 """Pixels from one gathering point to the next."""
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _ray(camera, column, row):  # type: ignore[no-untyped-def]
     """Direction with z = 1 in the camera, in world axes, so that t is z-depth."""
     a, b = (column - camera[14]) / camera[12], (row - camera[15]) / camera[13]
@@ -68,7 +68,7 @@ def gather_pass(world, camera, depth, what, normal, rays, points, lights):  # ty
             gather(world, stack, x, y, z, nx, ny, nz, rays, i * 7919 + j, lights[i, j])
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _light_at(world, points, lights, row, column, x, y, z, nx, ny, nz, depth):  # type: ignore[no-untyped-def]
     """Gathered light near a pixel, from points that lie on the same surface."""
     i0, j0 = int(row / STEP) - 1, int(column / STEP) - 1
@@ -95,7 +95,7 @@ def _light_at(world, points, lights, row, column, x, y, z, nx, ny, nz, depth):  
     return r / total, g / total, b / total
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _color(world, stack, camera, points, lights, row, column, dx, dy, dz, t, what, face, nx, ny, nz, sun):  # type: ignore[no-untyped-def]
     """Colour of what a ray hit."""
     x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
@@ -108,7 +108,7 @@ def _color(world, stack, camera, points, lights, row, column, dx, dy, dz, t, wha
     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _background(world, dx, dy, dz):  # type: ignore[no-untyped-def]
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     r, g, b = sky_color(world.sky, world.light, dx / length, dy / length, dz / length, True)
@@ -123,7 +123,7 @@ def _background(world, dx, dy, dz):  # type: ignore[no-untyped-def]
 @njit(**OPTIONS)
 def color_pass(world, camera, depth, what, face, normal, points, lights, sun, rgb):  # type: ignore[no-untyped-def]
     """One sample a pixel: rgb (H, W, 3) linear, sun (H, W) 0 or 1."""
-    stack = np.zeros(STACK, np.int64)
+    stack, shadow = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64)
     for i in range(depth.shape[0]):
         for j in range(depth.shape[1]):
             dx, dy, dz = _ray(camera, j + 0.5, i + 0.5)
@@ -134,13 +134,13 @@ def color_pass(world, camera, depth, what, face, normal, points, lights, sun, rg
                 t = depth[i, j]
                 nx, ny, nz = normal[i, j]
                 x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
-                sun[i, j] = sunlit(world, stack, x, y, z, nx, ny, nz, t, 0.0, 0.0)
+                sun[i, j] = sunlit(world, shadow, x, y, z, nx, ny, nz, t, 0.0, 0.0)
                 r, g, b = _color(world, stack, camera, points, lights, i + 0.5, j + 0.5, dx, dy, dz, t, w, face[i, j],
                                  nx, ny, nz, sun[i, j])  # fmt: skip
             rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = r, g, b
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _is_outline(depth, what, face, sun, i, j):  # type: ignore[no-untyped-def]
     """Whether a pixel's neighbours show another surface, or another side of a shadow's edge."""
     for k in range(4):
@@ -156,7 +156,7 @@ def _is_outline(depth, what, face, sun, i, j):  # type: ignore[no-untyped-def]
 @njit(**OPTIONS)
 def outline_pass(world, camera, depth, what, face, sun, points, lights, samples, rgb):  # type: ignore[no-untyped-def]
     """More samples on outlines and shadow edges; changes rgb (H, W, 3) in place, the truth stays that of the centre."""
-    stack = np.zeros(STACK, np.int64)
+    stack, shadow = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64)
     for i in range(depth.shape[0]):
         for j in range(depth.shape[1]):
             if not _is_outline(depth, what, face, sun, i, j):
@@ -176,7 +176,7 @@ def outline_pass(world, camera, depth, what, face, sun, points, lights, samples,
                     x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
                     nx, ny, nz = normal_at(world, w, f, x, y, z, dx, dy, dz)
                     a, b = SUN_BLUR * math.cos(angle), SUN_BLUR * math.sin(angle)
-                    lit = sunlit(world, stack, x, y, z, nx, ny, nz, t, a, b)
+                    lit = sunlit(world, shadow, x, y, z, nx, ny, nz, t, a, b)
                     r, g, b = _color(world, stack, camera, points, lights, row, column, dx, dy, dz, t, w, f, nx, ny, nz,
                                      lit)  # fmt: skip
                 red, green, blue = red + min(limit, r), green + min(limit, g), blue + min(limit, b)

@@ -7,13 +7,13 @@ import math
 import numpy as np
 from numba import njit
 
-from openlyra.worlds.kernels import OPTIONS
+from openlyra.worlds.kernels import LEAN
 
 _A, _B, _C, _D = np.uint32(73856093), np.uint32(19349663), np.uint32(83492791), np.uint32(2654435761)
 _MIX, _S13, _S16, _LOW = np.uint32(1274126177), np.uint32(13), np.uint32(16), np.uint32(0xFFFF)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def hash3(x, y, z, seed):  # type: ignore[no-untyped-def]
     """[0, 1] of three integers and a seed."""
     n = (np.uint32(np.int64(x)) * _A) ^ (np.uint32(np.int64(y)) * _B) ^ (np.uint32(np.int64(z)) * _C)
@@ -24,7 +24,7 @@ def hash3(x, y, z, seed):  # type: ignore[no-untyped-def]
     return np.float64((n >> _S16) & _LOW) / 65535.0
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def noise2(x, y, seed):  # type: ignore[no-untyped-def]
     """[0, 1], smooth, one blob a unit."""
     xi, yi = math.floor(x), math.floor(y)
@@ -35,7 +35,7 @@ def noise2(x, y, seed):  # type: ignore[no-untyped-def]
     return a * (1.0 - fy) + b * fy
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def noise3(x, y, z, seed):  # type: ignore[no-untyped-def]
     """[0, 1], smooth, one blob a unit."""
     xi, yi, zi = math.floor(x), math.floor(y), math.floor(z)
@@ -48,7 +48,7 @@ def noise3(x, y, z, seed):  # type: ignore[no-untyped-def]
     return (a * (1.0 - fy) + b * fy) * (1.0 - fz) + (c * (1.0 - fy) + d * fy) * fz
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def fbm3(x, y, z, seed, octaves):  # type: ignore[no-untyped-def]
     """[0, 1] sum of octaves; the largest blob is one unit."""
     weight, total, norm = 1.0, 0.0, 0.0
@@ -60,7 +60,7 @@ def fbm3(x, y, z, seed, octaves):  # type: ignore[no-untyped-def]
     return total / max(norm, 1e-9)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def fbm2(x, y, seed, octaves):  # type: ignore[no-untyped-def]
     """[0, 1] sum of octaves; the largest blob is one unit."""
     weight, total, norm = 1.0, 0.0, 0.0

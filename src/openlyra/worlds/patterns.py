@@ -10,7 +10,7 @@ import math
 
 from numba import njit
 
-from openlyra.worlds.kernels import OPTIONS
+from openlyra.worlds.kernels import LEAN
 from openlyra.worlds.noise import fbm2, fbm3, hash3, noise2, noise3
 from openlyra.worlds.pictures import picture
 from openlyra.worlds.types import TEXTURES
@@ -24,21 +24,21 @@ SCALE, SEED, GLOSS, ROUGHNESS, SHEEN, BUMP, GRIME, EMISSION = range(10, 18)
 ) = range(len(TEXTURES))  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def keep(footprint, size):  # type: ignore[no-untyped-def]
     """How much of a detail of this size a pixel can show: 1 when it spans many pixels, 0 below two."""
     x = 1.25 - 1.5 * footprint / size
     return min(1.0, max(0.0, x))
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def ramp(value, low, high):  # type: ignore[no-untyped-def]
     """0 below low, 1 above high, smooth between."""
     x = min(1.0, max(0.0, (value - low) / (high - low)))
     return x * x * (3.0 - 2.0 * x)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def rows(u, v, length, height, joint, jitter, seed):  # type: ignore[no-untyped-def]
     """Courses of bricks: (share of joint 0 or 1 softly, random number of the brick, tilt towards the edge u, v)."""
     row = math.floor(v / height)
@@ -64,7 +64,7 @@ def rows(u, v, length, height, joint, jitter, seed):  # type: ignore[no-untyped-
     return mortar, hash3(column, row, 3, seed), tilt_u, tilt_v
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def cells(u, v, seed):  # type: ignore[no-untyped-def]
     """Pebbles, one a unit: (distance to the border 0 to about 0.5, random number of the pebble)."""
     ui, vi = math.floor(u), math.floor(v)
@@ -81,7 +81,7 @@ def cells(u, v, seed):  # type: ignore[no-untyped-def]
     return math.sqrt(second) - math.sqrt(first), name
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _window(a, b, wide, high, frame, foot_a, foot_b):  # type: ignore[no-untyped-def]
     """(glass, frame) shares at (a, b) in a cell [0, 1]^2 for a window of this size in its middle."""
     da, db = 0.5 * wide - abs(a - 0.5), 0.5 * high - abs(b - 0.5)
@@ -91,7 +91,7 @@ def _window(a, b, wide, high, frame, foot_a, foot_b):  # type: ignore[no-untyped
     return inside * (1.0 - bar), inside * bar
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _facade(u, v, eu, ev, scale, seed, foot):  # type: ignore[no-untyped-def]
     """Storeys of windows that fit the face: (glass, frame, shade, ledge, random number of the window)."""
     storeys = max(1.0, round(2.0 * ev / scale))
@@ -118,7 +118,7 @@ def _facade(u, v, eu, ev, scale, seed, foot):  # type: ignore[no-untyped-def]
     return glass, frame, shade, ledge, name
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _rug(u, v, eu, ev, seed, foot):  # type: ignore[no-untyped-def]
     """(second colour, third colour) of a carpet with borders and a repeated ornament."""
     edge = min(eu - abs(u), ev - abs(v)) / max(1e-3, min(eu, ev))
@@ -135,7 +135,7 @@ def _rug(u, v, eu, ev, seed, foot):  # type: ignore[no-untyped-def]
     return max(0.0, wave) * fade, max(0.0, -wave - 0.4) * fade
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _books(u, v, eu, ev, scale, seed, foot):  # type: ignore[no-untyped-def]
     """Rows of spines over a face: (red, green, blue, tilt)."""
     count = max(1.0, round(2.0 * ev / scale))
@@ -165,7 +165,7 @@ def _books(u, v, eu, ev, scale, seed, foot):  # type: ignore[no-untyped-def]
     return red * dark, green * dark, blue * dark, round_ * fade
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
     """(red, green, blue, tilt u, tilt v, gloss, emission) of a packed material `m`.
 

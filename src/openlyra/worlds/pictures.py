@@ -6,11 +6,11 @@ import math
 
 from numba import njit
 
-from openlyra.worlds.kernels import OPTIONS
+from openlyra.worlds.kernels import LEAN
 from openlyra.worlds.noise import fbm2, hash3
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def hue(h, saturation, value):  # type: ignore[no-untyped-def]
     """RGB of a hue in [0, 1)."""
     r = max(0.0, min(1.0, abs(6.0 * h - 3.0) - 1.0))
@@ -20,7 +20,7 @@ def hue(h, saturation, value):  # type: ignore[no-untyped-def]
     return value * (k + saturation * r), value * (k + saturation * g), value * (k + saturation * b)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _landscape(u, v, seed):  # type: ignore[no-untyped-def]
     """Sky over hills over a plain."""
     r, g, b = hue(0.55 + 0.1 * hash3(seed, 1, 1, 4), 0.3 + 0.3 * v, 0.85)
@@ -37,7 +37,7 @@ def _landscape(u, v, seed):  # type: ignore[no-untyped-def]
     return r, g, b
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _shapes(u, v, aspect, seed):  # type: ignore[no-untyped-def]
     """Overlapping discs and bars on a ground."""
     r, g, b = hue(hash3(seed, 1, 2, 4), 0.5 * hash3(seed, 2, 2, 4), 0.2 + 0.7 * hash3(seed, 3, 2, 4))
@@ -53,7 +53,7 @@ def _shapes(u, v, aspect, seed):  # type: ignore[no-untyped-def]
     return r, g, b
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _text(u, v, aspect, seed, foot, dark):  # type: ignore[no-untyped-def]
     """Headline, lines of words and a picture: a page or a program's window."""
     paper, ink = (0.03, 0.6) if dark else (0.85, 0.08)
@@ -74,7 +74,7 @@ def _text(u, v, aspect, seed, foot, dark):  # type: ignore[no-untyped-def]
     return r, g, b
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def picture(screen, u, v, aspect, seed, foot):  # type: ignore[no-untyped-def]
     """RGB at (u, v) in [-1, 1]^2 of a face `aspect` times as wide as high; foot in half heights."""
     style = hash3(seed, 7, 7, 4)

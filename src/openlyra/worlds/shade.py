@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-from openlyra.worlds.kernels import INFINITY, OPTIONS
+from openlyra.worlds.kernels import INFINITY, LEAN
 from openlyra.worlds.noise import fbm2, hash3, noise2
 from openlyra.worlds.packed import ANCHOR, GROUND, HALF, LAND, MATERIAL, NO_HIT, SHAPE, WATER
 from openlyra.worlds.patterns import (
@@ -33,7 +33,7 @@ OFFSET = 1e-3
 """How far shadow rays start above a surface, metres; grows with distance."""
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def hemisphere(light, up):  # type: ignore[no-untyped-def]
     """Open-air light from a direction whose upward part is `up`, -1 to 1: ground below, sky above."""
     share = ramp(up, -0.35, 0.35)
@@ -46,14 +46,14 @@ def hemisphere(light, up):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _average(world, index):  # type: ignore[no-untyped-def]
     """Rough colour of a material seen in a reflection."""
     m = world.materials[index]
     return 0.7 * m[1] + 0.3 * m[4], 0.7 * m[2] + 0.3 * m[5], 0.7 * m[3] + 0.3 * m[6]
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _mirrored(world, stack, x, y, z, dx, dy, dz):  # type: ignore[no-untyped-def]
     """What a reflected ray sees, roughly: the sky, or a plainly lit surface."""
     t, what, face = nearest(world, stack, x, y, z, dx, dy, dz, 1e-4, INFINITY)
@@ -76,7 +76,7 @@ def _mirrored(world, stack, x, y, z, dx, dy, dz):  # type: ignore[no-untyped-def
     return r * (fade * a + sun + emission), g * (fade * c + sun + emission), b * (fade * e + sun + emission)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _frame(nx, ny, nz):  # type: ignore[no-untyped-def]
     """Two unit tangents: the first level, the second pointing down the surface."""
     if abs(ny) > 0.95:
@@ -89,7 +89,7 @@ def _frame(nx, ny, nz):  # type: ignore[no-untyped-def]
     return tx, ty, tz, bx / length, by / length, bz / length
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _primitive_surface(world, what, face, x, y, z, foot):  # type: ignore[no-untyped-def]
     """`surface` of a primitive at a world point, and its material number."""
     p = world.primitives[what]
@@ -122,7 +122,7 @@ def _primitive_surface(world, what, face, x, y, z, foot):  # type: ignore[no-unt
     return surface(m, u, v, eu, ev, ax, ay, az, foot), index
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _ground_surface(world, x, z, foot):  # type: ignore[no-untyped-def]
     """Ground with its patches."""
     g = world.ground
@@ -137,7 +137,7 @@ def _ground_surface(world, x, z, foot):  # type: ignore[no-untyped-def]
     return surface(m, x, z, 50.0, 50.0, x, world.ground[1], z, foot), index
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _land_surface(world, x, y, z, ny, foot):  # type: ignore[no-untyped-def]
     """Grass, rock where it is steep, snow where it is high, and the path."""
     terrain = world.terrain
@@ -155,7 +155,7 @@ def _land_surface(world, x, y, z, ny, foot):  # type: ignore[no-untyped-def]
     ), index  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _water(world, stack, x, y, z, dx, dy, dz, foot, ir, ig, ib):  # type: ignore[no-untyped-def]
     """Ripples that mirror the sky and the shore."""
     w = world.water
@@ -176,7 +176,7 @@ def _water(world, stack, x, y, z, dx, dy, dz, foot, ir, ig, ib):  # type: ignore
     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def sunlit(world, stack, x, y, z, nx, ny, nz, distance, jitter_x, jitter_y):  # type: ignore[no-untyped-def]
     """1 if the sun reaches a surface point, else 0; jitter (radians) picks a point of the sun's disc."""
     light = world.light
@@ -188,7 +188,7 @@ def sunlit(world, stack, x, y, z, nx, ny, nz, distance, jitter_x, jitter_y):  # 
     return 0.0 if hidden else 1.0
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def fogged(world, r, g, b, distance, dx, dy, dz):  # type: ignore[no-untyped-def]
     """Haze over a colour; brighter towards the sun."""
     share = 1.0 - math.exp(-world.light[FOG] * distance)
@@ -200,7 +200,7 @@ def fogged(world, r, g, b, distance, dx, dy, dz):  # type: ignore[no-untyped-def
     )  # fmt: skip
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, foot, sun, ir, ig, ib):  # type: ignore[no-untyped-def]
     """Colour of a surface point: unit ray (dx, dy, dz), sun 0 to 1, gathered light (ir, ig, ib)."""
     light = world.light
@@ -250,7 +250,7 @@ def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, f
     return fogged(world, cr, cg, cb, distance, dx, dy, dz)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def gather(world, stack, x, y, z, nx, ny, nz, rays, seed, out):  # type: ignore[no-untyped-def]
     """Light at a surface point from everywhere but the sun, by a few rays and one shadow ray a lamp, into out (3,)."""
     light = world.light

@@ -10,7 +10,7 @@ import math
 
 from numba import njit
 
-from openlyra.worlds.kernels import INFINITY, OPTIONS
+from openlyra.worlds.kernels import INFINITY, LEAN
 
 BOX, ROOM, ELLIPSOID, FRUSTUM, RING, CAPSULE, PRISM, QUAD, DISC = range(9)
 """In the order of `types.SHAPES`."""
@@ -19,7 +19,7 @@ CURVED = 8
 _TINY = 1e-12
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _slabs(ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     """Entry and exit of the cube [-1, 1]^3 and the faces they lie on: -x 0, +x 1, -y 2, +y 3, -z 4, +z 5."""
     dx = dx if abs(dx) > _TINY else _TINY
@@ -43,7 +43,7 @@ def _slabs(ox, oy, oz, dx, dy, dz):  # type: ignore[no-untyped-def]
     return enter, entry, leave, exit_
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _quadratic(a, b, c):  # type: ignore[no-untyped-def]
     """Roots of a t^2 + 2 b t + c, the smaller one first; both INFINITY if there are none."""
     if abs(a) < _TINY:
@@ -60,7 +60,7 @@ def _quadratic(a, b, c):  # type: ignore[no-untyped-def]
     return (first, second) if first < second else (second, first)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _cap(y, ox, oy, oz, dx, dy, dz, inner, outer, near):  # type: ignore[no-untyped-def]
     """Where the ray meets the flat ring between two radii at height y, or INFINITY."""
     if abs(dy) < _TINY:
@@ -73,7 +73,7 @@ def _cap(y, ox, oy, oz, dx, dy, dz, inner, outer, near):  # type: ignore[no-unty
     return t if inner * inner <= square <= outer * outer else INFINITY
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _frustum(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     """Radius 1 at y = 1, k at y = -1. The side is face 8, the lids 2 (top) and 3 (bottom)."""
     mean, slope = 0.5 * (1.0 + k), 0.5 * (1.0 - k)
@@ -95,7 +95,7 @@ def _frustum(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     return best, face
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _ring(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     """Between the radii k and 1, |y| <= 1. Faces: 8 outside, 9 inside, 2 and 3 the rims."""
     a, b, square = dx * dx + dz * dz, ox * dx + oz * dz, ox * ox + oz * oz
@@ -113,7 +113,7 @@ def _ring(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     return best, face
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _capsule(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     """Radius 1 around the segment from y = -k to y = k."""
     a, b = dx * dx + dz * dz, ox * dx + oz * dz
@@ -130,7 +130,7 @@ def _capsule(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     return best, (CURVED if best < INFINITY else -1)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _prism(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     """Faces: 0 the left slope, 1 the right one, 3 the base, 4 and 5 the gables."""
     enter, leave, face = -INFINITY, INFINITY, -1
@@ -158,7 +158,7 @@ def _prism(k, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     return (enter, face) if near < enter < leave else (INFINITY, -1)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def hit_unit(shape, k, ox, oy, oz, dx, dy, dz, near, back):  # type: ignore[no-untyped-def]
     """(t, face) of the first hit beyond `near`, or (INFINITY, -1).
 
@@ -198,7 +198,7 @@ def hit_unit(shape, k, ox, oy, oz, dx, dy, dz, near, back):  # type: ignore[no-u
     return (t, 4) if inside and t > near else (INFINITY, -1)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def unit_normal(shape, face, k, x, y, z):  # type: ignore[no-untyped-def]
     """Outward normal in the unit frame at the hit point, of any length."""
     if shape == PRISM:

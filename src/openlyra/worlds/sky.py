@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-from openlyra.worlds.kernels import OPTIONS
+from openlyra.worlds.kernels import LEAN
 from openlyra.worlds.noise import fbm2, noise2
 
 KIND, COVER, SIZE, HAZE, GLOW, SEED = range(12, 18)
@@ -14,13 +14,13 @@ KIND, COVER, SIZE, HAZE, GLOW, SEED = range(12, 18)
 _CUMULUS, _STRATUS, _CIRRUS, _BROKEN = 1, 2, 3, 4
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _step(value, low, high):  # type: ignore[no-untyped-def]
     x = min(1.0, max(0.0, (value - low) / (high - low)))
     return x * x * (3.0 - 2.0 * x)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _towers(azimuth, height, cover, size, seed):  # type: ignore[no-untyped-def]
     """Heaps that stand above the horizon, flat below and puffed above: (share, brightness)."""
     a = azimuth * 5.0 / size
@@ -34,7 +34,7 @@ def _towers(azimuth, height, cover, size, seed):  # type: ignore[no-untyped-def]
     return share, bright
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _layer(kind, x, y, cover, seed, sun_x, sun_y):  # type: ignore[no-untyped-def]
     """Clouds on a plane overhead: (share, brightness)."""
     if kind == _STRATUS:
@@ -56,7 +56,7 @@ def _layer(kind, x, y, cover, seed, sun_x, sun_y):  # type: ignore[no-untyped-de
     return share, bright
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def sky_color(sky, light, dx, dy, dz, disc):  # type: ignore[no-untyped-def]
     """(red, green, blue) in a unit direction, linear; with `disc` the sun itself is drawn."""
     height = max(0.0, -dy)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from openlyra.worlds.kernels import INFINITY, OPTIONS
+from openlyra.worlds.kernels import INFINITY, LEAN
 from openlyra.worlds.noise import noise2
 from openlyra.worlds.types import Terrain
 
@@ -38,7 +38,7 @@ def path_offset(terrain: Terrain, z: float) -> float:
     return float(path_x(z, terrain.seed % 65536, terrain.wavelength))
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def path_x(z, seed, wavelength):  # type: ignore[no-untyped-def]
     """The path winds around x = 0 and passes through the origin."""
     phase = (seed % 97) * 0.13
@@ -46,7 +46,7 @@ def path_x(z, seed, wavelength):  # type: ignore[no-untyped-def]
     return 1.5 * (math.sin(z / a + phase) - math.sin(phase)) + 4.0 * (math.sin(z / b + 2 * phase) - math.sin(2 * phase))
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _octaves(x, z, packed, first, last):  # type: ignore[no-untyped-def]
     """Weighted sum of the octaves first ... last - 1."""
     seed, ridged = int(packed[SEED]), packed[RIDGED]
@@ -66,7 +66,7 @@ def _octaves(x, z, packed, first, last):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _size(x, z, packed):  # type: ignore[no-untyped-def]
     """Metres a unit of the weighted sum: gentle near the origin."""
     flat = max(packed[FLAT], 1.0)
@@ -76,7 +76,7 @@ def _size(x, z, packed):  # type: ignore[no-untyped-def]
     return packed[AMPLITUDE] * (0.06 + 0.94 * share * share * (3.0 - 2.0 * share)) / norm
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def height_at(x, z, packed):  # type: ignore[no-untyped-def]
     """Metres above the origin."""
     r = packed[ROUGHNESS]
@@ -84,7 +84,7 @@ def height_at(x, z, packed):  # type: ignore[no-untyped-def]
     return _size(x, z, packed) * (_octaves(x, z, packed, 0, OCTAVES) - middle) - packed[ORIGIN]
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _gap(x, y, z, packed):  # type: ignore[no-untyped-def]
     """A lower bound of the height of (x, y, z) above the land, exact when it is small."""
     r = packed[ROUGHNESS]
@@ -99,7 +99,7 @@ def _gap(x, y, z, packed):  # type: ignore[no-untyped-def]
     return -y - (size * (total + _octaves(x, z, packed, COARSE, OCTAVES) - 0.45 * norm) - packed[ORIGIN])
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """t of the first crossing from above within (near, far), by steps as long as the gap allows, then bisection."""
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
@@ -134,7 +134,7 @@ def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-u
     return t if t < far else INFINITY
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def terrain_normal(packed, x, z):  # type: ignore[no-untyped-def]
     """Unit normal of the land, pointing up (y negative)."""
     e = 0.02

@@ -6,14 +6,17 @@ import math
 
 from numba import njit
 
-from openlyra.worlds.kernels import INFINITY, OPTIONS
+from openlyra.worlds.kernels import INFINITY, LEAN
 from openlyra.worlds.noise import noise3
 from openlyra.worlds.packed import CUTOUT, DETAIL, GROUND, HALF, LAND, NO_HIT, SHAPE, WATER
 from openlyra.worlds.shapes import CURVED, hit_unit, unit_normal
 from openlyra.worlds.terrain import FAR, hit_terrain, terrain_normal
 
-STACK = 96
-"""Entries a traversal may keep."""
+STACK = 97
+"""Length of the scratch array that every ray function takes: room for a traversal, and LAST."""
+LAST = 96
+"""Where the scratch array remembers (plus one) the primitive that stopped the ray before. Neighbouring rays often end
+at the same one, so it is tried first; the answers do not depend on it."""
 HORIZON = 5000.0
 """Where the endless planes end, metres; beyond is sky."""
 PRESENT = 10
@@ -21,7 +24,7 @@ PRESENT = 10
 _LEAVES, _BARS, _MESH, _SPOKES = range(4)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _solid_here(p, face, x, y, z):  # type: ignore[no-untyped-def]
     """Whether material remains at the unit point (x, y, z) of a primitive with holes."""
     kind, size, solid = p[CUTOUT], p[CUTOUT + 1], p[CUTOUT + 2]
@@ -53,7 +56,7 @@ def _solid_here(p, face, x, y, z):  # type: ignore[no-untyped-def]
     return kind == _MESH and b - math.floor(b) < solid
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def hit_primitive(p, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-def]
     """(t, face) of one primitive in world coordinates."""
     px = p[0] * ox + p[1] * oy + p[2] * oz + p[3]
@@ -74,7 +77,7 @@ def hit_primitive(p, ox, oy, oz, dx, dy, dz, near):  # type: ignore[no-untyped-d
     return INFINITY, -1
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _enter(bounds, node, ox, oy, oz, ix, iy, iz, far):  # type: ignore[no-untyped-def]
     """Where the ray enters a node's box, or INFINITY if it misses it or enters beyond `far`."""
     a, b = (bounds[node, 0] - ox) * ix, (bounds[node, 3] - ox) * ix
@@ -86,13 +89,20 @@ def _enter(bounds, node, ox, oy, oz, ix, iy, iz, far):  # type: ignore[no-untype
     return enter if leave >= max(enter, 0.0) and enter < far else INFINITY
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def _tree(primitives, bounds, children, order, stack, ox, oy, oz, dx, dy, dz, near, far, any_):  # type: ignore[no-untyped-def]
     """(t, primitive, face) of the nearest hit in the tree before `far`; with `any_` of some hit, for shadows."""
     ix = 1.0 / (dx if abs(dx) > 1e-14 else 1e-14)
     iy = 1.0 / (dy if abs(dy) > 1e-14 else 1e-14)
     iz = 1.0 / (dz if abs(dz) > 1e-14 else 1e-14)
     best, primitive, face = far, NO_HIT, -1
+    last = stack[LAST] - 1
+    if last >= 0:
+        t, f = hit_primitive(primitives[last], ox, oy, oz, dx, dy, dz, near)
+        if t < best:
+            best, primitive, face = t, last, f
+            if any_:
+                return best, primitive, face
     if _enter(bounds, 0, ox, oy, oz, ix, iy, iz, best) == INFINITY:
         return best, primitive, face
     height, node = 0, 0
@@ -105,6 +115,7 @@ def _tree(primitives, bounds, children, order, stack, ox, oy, oz, dx, dy, dz, ne
                 if t < best:
                     best, primitive, face = t, i, f
                     if any_:
+                        stack[LAST] = i + 1
                         return best, primitive, face
         else:
             a = _enter(bounds, left, ox, oy, oz, ix, iy, iz, best)
@@ -124,10 +135,11 @@ def _tree(primitives, bounds, children, order, stack, ox, oy, oz, dx, dy, dz, ne
             node = stack[height]
             found = _enter(bounds, node, ox, oy, oz, ix, iy, iz, best) < INFINITY
         if not found:
+            stack[LAST] = primitive + 1
             return best, primitive, face
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """(t, what, face) of the first hit between near and far; what is a primitive, GROUND, WATER, LAND or NO_HIT."""
     best, what, face = far, NO_HIT, -1
@@ -155,7 +167,7 @@ def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no
     return (best, what, face) if what != NO_HIT else (INFINITY, NO_HIT, -1)
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """Whether anything but the inside of a closed room lies between near and far."""
     if world.ground[0] > 0 and dy > 1e-12 and near < (world.ground[1] - oy) / dy < far:
@@ -169,7 +181,7 @@ def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no
     return False
 
 
-@njit(**OPTIONS)
+@njit(**LEAN)
 def normal_at(world, what, face, x, y, z, dx, dy, dz):  # type: ignore[no-untyped-def]
     """Unit normal in the world at a hit point, turned towards where the ray came from."""
     if what == GROUND or what == WATER:
