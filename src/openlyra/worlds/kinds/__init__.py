@@ -10,8 +10,10 @@ from collections.abc import Callable
 import numpy as np
 
 from openlyra.worlds.kinds.corridors import corridor, stairwell
+from openlyra.worlds.kinds.landscapes import forest, hill_path, landscape, shore
 from openlyra.worlds.kinds.rooms_home import attic, bathroom, bedroom, kitchen, living
 from openlyra.worlds.kinds.rooms_office import lab, lecture, office
+from openlyra.worlds.kinds.squares import harbour, plaza_stairs, square, temple
 from openlyra.worlds.kinds.streets import blocks, courtyard, garden, street
 from openlyra.worlds.types import World
 
@@ -30,6 +32,14 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], World], float]] = {
     "blocks": (blocks, 0.02),
     "courtyard": (courtyard, 0.04),
     "garden": (garden, 0.03),
+    "square": (square, 0.04),
+    "temple": (temple, 0.03),
+    "harbour": (harbour, 0.02),
+    "terraces": (plaza_stairs, 0.01),
+    "landscape": (landscape, 0.04),
+    "forest": (forest, 0.02),
+    "shore": (shore, 0.015),
+    "path": (hill_path, 0.015),
 }
 """Name -> (function, sampling weight); weights need not sum to one."""
 
@@ -37,5 +47,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "rooms": ("office", "lab", "lecture", "living", "bedroom", "kitchen", "bathroom", "attic"),
     "corridors": ("corridor", "stairs"),
     "streets": ("street", "blocks", "courtyard", "garden"),
+    "squares": ("square", "temple", "harbour", "terraces"),
+    "landscapes": ("landscape", "forest", "shore", "path"),
 }
 """Coarse names for the command line."""

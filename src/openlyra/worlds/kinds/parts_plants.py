@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from openlyra.worlds.builder import SceneBuilder
-from openlyra.worlds.kinds.palette import Rng, bark, chance, leaves, pick, rock, seed_of, uniform, vivid, whole
+from openlyra.worlds.kinds.palette import Rng, bark, chance, darker, leaves, pick, rock, seed_of, uniform, vivid, whole
 from openlyra.worlds.types import Cutout, Material
+
+
+def foliage(
+    scene: SceneBuilder,
+    rng: Rng,
+    size: tuple[float, float, float],
+    green: Material,
+    leaf: float,
+    *,
+    x: float = 0.0,
+    up: float = 0.0,
+    z: float = 0.0,
+) -> None:
+    """A blob of leaves: a dense core under a ragged, sparse shell. `leaf` is the size of a bunch, metres."""
+    wide, tall, deep = size
+    core = uniform(rng, 0.8, 0.92)
+    dark = replace(green, color=darker(green.color, 0.75), color2=darker(green.color2, 0.7))
+    airy = chance(rng, 0.25)
+    holes = Cutout("leaves", leaf * 1.4, 0.75, seed_of(rng)) if airy else None
+    scene.ellipsoid(wide * core, tall * core, deep * core, dark, x=x, up=up + tall * (1 - core) / 2, z=z, cutout=holes)
+    shell = Cutout("leaves", leaf, uniform(rng, 0.35, 0.6), seed_of(rng))
+    scene.ellipsoid(wide, tall, deep, green, x=x, up=up, z=z, yaw=uniform(rng, 0, 3), cutout=shell)
 
 
 def broadleaf(
@@ -19,29 +42,19 @@ def broadleaf(
 ) -> None:
     """A tree with boughs and a crown of several ragged blobs."""
     crown, trunk = crown or leaves(rng), trunk or bark(rng)
-    stem, radius = height * uniform(rng, 0.25, 0.45), height * uniform(rng, 0.018, 0.032)
+    stem, radius = height * uniform(rng, 0.25, 0.45), height * uniform(rng, 0.012, 0.024)
     lean = uniform(rng, -0.04, 0.04) * height
-    scene.tube((0, -0.2, 0), (lean, stem, 0), radius, trunk)
-    scene.cylinder(radius * 1.5, height * 0.05, trunk, top=0.7)
+    scene.cylinder(radius * 1.25, stem * 1.02, trunk, top=0.75, up=-0.1, x=lean * 0.5)
     for index in range(detail):
         angle = index * 2.4 + uniform(rng, -0.4, 0.4)
         reach = height * uniform(rng, 0.05, 0.24)
         up = stem + (height - stem) * uniform(rng, 0.25, 0.75)
         x, z = lean + reach * math.sin(angle), reach * math.cos(angle)
         if index < 4:
-            scene.tube((lean, stem * 0.95, 0), (x, up, z), radius * 0.45, trunk)
+            scene.tube((lean * 0.5, stem * 0.95, 0), (x, up, z), radius * 0.5, trunk)
         size = height * uniform(rng, 0.25, 0.42)
-        clump = Cutout("leaves", uniform(rng, 0.02, 0.05) * height**0.7 + 0.03, uniform(rng, 0.5, 0.8), seed_of(rng))
-        scene.ellipsoid(
-            size,
-            size * uniform(rng, 0.6, 0.95),
-            size * uniform(rng, 0.85, 1.1),
-            crown,
-            x=x,
-            up=up - size * 0.35,
-            z=z,
-            cutout=clump,
-        )
+        tall, deep = size * uniform(rng, 0.6, 0.95), size * uniform(rng, 0.85, 1.1)
+        foliage(scene, rng, (size, tall, deep), crown, 0.06 + 0.018 * height, x=x, up=up - size * 0.35, z=z)
 
 
 def conifer(
@@ -110,9 +123,9 @@ def bush(scene: SceneBuilder, rng: Rng, size: float | None = None, green: Materi
     """A shrub of two or three blobs, sometimes in bloom."""
     wide, green = size or uniform(rng, 0.4, 1.6), green or leaves(rng)
     for _ in range(whole(rng, 1, 3)):
-        clump = Cutout("leaves", 0.05 + 0.05 * wide, uniform(rng, 0.6, 0.9), seed_of(rng))
         x, z = uniform(rng, -0.3, 0.3) * wide, uniform(rng, -0.3, 0.3) * wide
-        scene.ellipsoid(wide, wide * uniform(rng, 0.6, 1.0), wide, green, x=x, up=-0.1 * wide, z=z, cutout=clump)
+        size = (wide, wide * uniform(rng, 0.6, 1.0), wide * uniform(rng, 0.8, 1.1))
+        foliage(scene, rng, size, green, 0.03 + 0.04 * wide, x=x, up=-0.1 * wide, z=z)
     if chance(rng, 0.2):
         bloom = Material("plain", vivid(rng), seed=seed_of(rng))
         for _ in range(6):
@@ -131,9 +144,9 @@ def boulder(scene: SceneBuilder, rng: Rng, size: float, material: Material | Non
     stone = material or rock(rng)
     for _ in range(whole(rng, 1, 3)):
         x, z = uniform(rng, -0.3, 0.3) * size, uniform(rng, -0.3, 0.3) * size
-        yaw, pitch = uniform(rng, 0, 3), uniform(rng, -0.3, 0.3)
+        yaw, pitch = uniform(rng, 0, 3), uniform(rng, -0.6, 0.6)
         wide, tall = size * uniform(rng, 0.6, 1.1), size * uniform(rng, 0.4, 0.8)
-        if chance(rng, 0.6):
+        if chance(rng, 0.75):
             scene.ellipsoid(
                 wide, tall, wide * uniform(rng, 0.6, 1.0), stone, x=x, up=-0.2 * tall, z=z, yaw=yaw, pitch=pitch
             )

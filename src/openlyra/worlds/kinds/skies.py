@@ -77,7 +77,7 @@ def _shade(rng: Rng) -> Color:
 
 
 def _air(rng: Rng, haze: float, color: Color) -> Fog:
-    density = pick(rng, (0.0, 0.0006, 0.0015, 0.003, 0.008)) * haze
+    density = pick(rng, (0.0, 0.0, 0.0003, 0.0008, 0.0015, 0.004)) * haze
     return Fog(density, color)
 
 
