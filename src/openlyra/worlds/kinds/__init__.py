@@ -10,10 +10,12 @@ from collections.abc import Callable
 import numpy as np
 
 from openlyra.worlds.kinds.corridors import corridor, stairwell
+from openlyra.worlds.kinds.flats import flat, workshop
 from openlyra.worlds.kinds.landscapes import forest, hill_path, landscape, shore
 from openlyra.worlds.kinds.rooms_home import attic, bathroom, bedroom, kitchen, living
 from openlyra.worlds.kinds.rooms_office import lab, lecture, office
 from openlyra.worlds.kinds.squares import harbour, plaza_stairs, square, temple
+from openlyra.worlds.kinds.still_lifes import clutter, floor_things, shelf_view, table_top_view
 from openlyra.worlds.kinds.streets import blocks, courtyard, garden, street
 from openlyra.worlds.types import World
 
@@ -40,14 +42,22 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], World], float]] = {
     "forest": (forest, 0.02),
     "shore": (shore, 0.015),
     "path": (hill_path, 0.015),
+    "flat": (flat, 0.04),
+    "workshop": (workshop, 0.03),
+    "tabletop": (table_top_view, 0.06),
+    "objects": (floor_things, 0.03),
+    "shelves": (shelf_view, 0.03),
+    "clutter": (clutter, 0.04),
 }
 """Name -> (function, sampling weight); weights need not sum to one."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "rooms": ("office", "lab", "lecture", "living", "bedroom", "kitchen", "bathroom", "attic"),
+    "rooms": ("office", "lab", "lecture", "living", "bedroom", "kitchen", "bathroom", "attic", "flat", "workshop"),
     "corridors": ("corridor", "stairs"),
     "streets": ("street", "blocks", "courtyard", "garden"),
     "squares": ("square", "temple", "harbour", "terraces"),
     "landscapes": ("landscape", "forest", "shore", "path"),
+    "still_lifes": ("tabletop", "objects", "shelves"),
+    "mixtures": ("clutter",),
 }
 """Coarse names for the command line."""
