@@ -11,10 +11,11 @@ import numpy as np
 
 from openlyra.worlds.kinds.corridors import corridor, stairwell
 from openlyra.worlds.kinds.flats import flat, workshop
+from openlyra.worlds.kinds.harbours import harbour
 from openlyra.worlds.kinds.landscapes import forest, hill_path, landscape, shore
 from openlyra.worlds.kinds.rooms_home import attic, bathroom, bedroom, kitchen, living
 from openlyra.worlds.kinds.rooms_office import lab, lecture, office
-from openlyra.worlds.kinds.squares import harbour, plaza_stairs, square, temple
+from openlyra.worlds.kinds.squares import plaza_stairs, square, temple
 from openlyra.worlds.kinds.still_lifes import clutter, floor_things, shelf_view, table_top_view
 from openlyra.worlds.kinds.streets import blocks, courtyard, garden, street
 from openlyra.worlds.types import World

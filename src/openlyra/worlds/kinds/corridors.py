@@ -16,6 +16,7 @@ from openlyra.worlds.kinds.palette import (
     glow,
     grey,
     metal,
+    one_of,
     pick,
     picture,
     plain,
@@ -309,7 +310,7 @@ def stairwell(rng: Rng) -> World:
     tread, flight = uniform(rng, 0.26, 0.31), uniform(rng, 1.1, min(2.0, width * 0.4))
     run, side = steps * tread, pick(rng, (-1, 1))
     x, foot = side * (width / 2 - flight / 2 - 0.02), depth / 2 - 1.4 - run
-    rise, stone_, rail = storey / steps, pick(rng, (lambda r: floor(r, "rough"), wood, furniture))(rng), metal(rng)
+    rise, stone_, rail = storey / steps, one_of(rng, lambda r: floor(r, "rough"), wood, furniture), metal(rng)
     solid = chance(rng, 0.6)
     for index in range(steps):
         top = (index + 1) * rise
@@ -323,7 +324,7 @@ def stairwell(rng: Rng) -> World:
     _railing(scene, rng, (edge - side * 0.02, storey, foot + run), (-side * width / 2, storey, foot + run), rail)
     plan.claim(Rect.around(x, foot + run / 2, flight, run), 0.0, focus=True)
     for _ in range(whole(rng, 1, 5)):
-        drop(scene, plan, rng, pick(rng, (plant, bench, chair, carton, basket))(rng), margin=0.2)
+        drop(scene, plan, rng, one_of(rng, plant, bench, chair, carton, basket), margin=0.2)
     if chance(rng, 0.3):
         scene.cylinder(0.18, storey - 0.22, plastic(rng), x=-side * width * 0.25, z=foot + run + 0.2)
     plan.focus += [(0.0, depth / 2), (x, foot)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from openlyra.worlds.builder import Opening, SceneBuilder
 from openlyra.worlds.kinds.layout import Piece, Plan, Rect, drop, stand
@@ -14,6 +15,7 @@ from openlyra.worlds.kinds.palette import (
     furniture,
     glow,
     grey,
+    one_of,
     pick,
     picture,
     plain,
@@ -101,7 +103,6 @@ def _surfaces(scene: SceneBuilder, rng: Rng, area: Rect, height: float, office: 
     scene.cylinder(0.2, 0.08, glow(rng, 1.8) if lit else plain(rng, grey(rng, 0.8, 0.95)), x=x, z=z, up=height - 0.08)
     if lit and len(scene.lamps) < 7:
         scene.lamp(x, height - 0.3, z, uniform(rng, 0.7, 1.6))
-    # Each room has its own paint: thin skins on all four walls would hide the doors, so pictures and dados do the rest.
     if not office and chance(rng, 0.5):
         with scene.at(x, z):
             rug(scene, rng, wide * 0.5, deep * 0.45)
@@ -110,14 +111,14 @@ def _surfaces(scene: SceneBuilder, rng: Rng, area: Rect, height: float, office: 
 def _furnish(scene: SceneBuilder, rng: Rng, plan: Plan, office: bool) -> None:
     home = (sofa, armchair, bookshelf, wardrobe, drawers, bed, bookshelf, lambda r: laid_table(r, True))
     work = (work_desk, work_desk, filing, bookshelf, rack, lambda r: laid_table(r, True))
-    for _ in range(whole(rng, 3, 7)):
+    for _ in range(whole(rng, 4, 9)):
         piece = pick(rng, work if office else home)(rng)
         if piece.depth > 1.0 and piece.width < 1.0:
             _in_middle(scene, rng, plan, piece)
         else:
             _at_edge(scene, rng, plan, piece)
     for _ in range(whole(rng, 1, 4)):
-        drop(scene, plan, rng, pick(rng, (plant, chair, basket, floor_lamp, carton, coat_rack))(rng))
+        drop(scene, plan, rng, one_of(rng, plant, chair, basket, floor_lamp, carton, coat_rack))
 
 
 def _in_middle(scene: SceneBuilder, rng: Rng, plan: Plan, piece: Piece) -> None:
@@ -265,9 +266,10 @@ def _links(
     doors_z: list[list[float]],
 ) -> tuple[list[tuple[int, int]], list[Place]]:
     """A place in every doorway, linked to a place in the rooms on both of its sides; rooms are linked within."""
-    links, gates = [], []
+    links: list[tuple[int, int]] = []
+    gates: list[Place] = []
     for members in index.values():
-        links += [(a, b) for a, b in zip(members, members[1:])]
+        links += [(a, b) for a, b in pairwise(members)]
     for (i, j), members in index.items():
         for other, x, z in (
             ((i + 1, j), xs[i] + widths[i] + THICK / 2, zs[j] + doors_x[i][j]),
@@ -288,10 +290,10 @@ def workshop(rng: Rng) -> World:
     for _ in range(whole(rng, 1, 3)):
         against(scene, room, rng, workbench(rng), low=chance(rng, 0.7), front=0.5)
     for _ in range(whole(rng, 2, 5)):
-        against(scene, room, rng, pick(rng, (rack, rack, wardrobe, filing, bookshelf))(rng), front=0.3)
+        against(scene, room, rng, one_of(rng, rack, rack, wardrobe, filing, bookshelf), front=0.3)
     if chance(rng, 0.5):
         drop(scene, room.plan, rng, workbench(rng), turned=False, margin=0.6, focus=True)
     for _ in range(whole(rng, 3, 10)):
-        drop(scene, room.plan, rng, pick(rng, (carton, carton, basket, chair))(rng))
+        drop(scene, room.plan, rng, one_of(rng, carton, carton, basket, chair))
     pictures(scene, rng, room, whole(rng, 0, 4))
     return complete(scene, rng, room, clutter=whole(rng, 2, 5), look_down=0.4)

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from openlyra.worlds.builder import SceneBuilder
+from openlyra.worlds.kinds.harbours import boat
 from openlyra.worlds.kinds.palette import (
     Rng,
     chance,
@@ -26,7 +27,6 @@ from openlyra.worlds.kinds.parts_building import cottage
 from openlyra.worlds.kinds.parts_plants import boulder, broadleaf, bush, conifer, tree, tuft
 from openlyra.worlds.kinds.parts_street import fence
 from openlyra.worlds.kinds.skies import Mood, outdoors
-from openlyra.worlds.kinds.squares import boat
 from openlyra.worlds.kinds.streets import lawn
 from openlyra.worlds.terrain import path_offset, terrain_height
 from openlyra.worlds.types import CameraRange, Material, Place, Terrain, Water, World
@@ -53,8 +53,8 @@ def _cover(rng: Rng, kind: str) -> tuple[Material, Material]:
 
 def _land(rng: Rng, scene: SceneBuilder, kind: str) -> Terrain:
     gentle, steep = _cover(rng, kind)
-    amplitude = {"desert": uniform(rng, 3, 25), "forest": uniform(rng, 1, 10), "mountain": uniform(rng, 60, 220)}.get(
-        kind, 10 ** uniform(rng, 0.6, 1.9)
+    amplitude = {"desert": uniform(rng, 3, 25), "forest": uniform(rng, 1, 10), "mountain": uniform(rng, 60, 260)}.get(
+        kind, 10 ** uniform(rng, 0.8, 1.9)
     )
     ridged = uniform(rng, 0.4, 1.0) if kind in ("mountain", "snow") and chance(rng, 0.7) else uniform(rng, 0, 0.3)
     path = None
@@ -70,10 +70,10 @@ def _land(rng: Rng, scene: SceneBuilder, kind: str) -> Terrain:
         scene.material(steep),
         int(rng.integers(60000)),
         amplitude,
-        max(amplitude * uniform(rng, 1.5, 5), uniform(rng, 40, 160)),
+        max(amplitude * uniform(rng, 0.9, 2.5), uniform(rng, 25, 90)),
         ridged,
         uniform(rng, 0.35, 0.55),
-        uniform(rng, 6, 20),
+        uniform(rng, 2.5, 9),
         uniform(rng, 0.8, 2.5) if path is not None else 0.0,
         path,
         snow,

@@ -110,6 +110,11 @@ class Plan:
         return True
 
 
+def grow(scene: SceneBuilder, rng: Rng, *growers: Callable[[SceneBuilder, Rng], None]) -> None:
+    """Build with one of the growers in the current frame."""
+    pick(rng, growers)(scene, rng)
+
+
 def drop(scene: SceneBuilder, plan: Plan, rng: Rng, piece: Piece, *, margin: float = 0.05, turned: bool = True,
          tries: int = 12, focus: bool = False) -> bool:  # fmt: skip
     """Build a piece somewhere free on the plan; False if there is no room."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -38,6 +38,11 @@ def pick(rng: Rng, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 
+def one_of(rng: Rng, *makers: Callable[[Rng], T]) -> T:
+    """What one of the makers makes."""
+    return pick(rng, makers)(rng)
+
+
 def whole(rng: Rng, low: int, high: int) -> int:
     """An integer from low to high, both included."""
     return int(rng.integers(low, high + 1))
@@ -48,7 +53,7 @@ def seed_of(rng: Rng) -> int:
     return int(rng.integers(1, 60000))
 
 
-def linear(color: Sequence[float]) -> Color:
+def linear(color: Sequence[float] | np.ndarray) -> Color:
     """sRGB to linear RGB."""
     r, g, b = (float(np.clip(c, 0.0, 1.0)) ** 2.2 for c in color)
     return r, g, b
@@ -137,6 +142,7 @@ def wood(rng: Rng) -> Material:
         gloss=uniform(rng, 0.0, 0.1),
         roughness=uniform(rng, 0.3, 0.8),
         bump=0.1,
+        grime=0.1,
     )
 
 
@@ -216,7 +222,7 @@ def planks(rng: Rng, width: float) -> Material:
     """Boards side by side."""
     color = vary(rng, pick(rng, WOODS))
     return Material("plank", color, darker(color, uniform(rng, 0.25, 0.7)), scale=width, seed=seed_of(rng),
-                    gloss=uniform(rng, 0.0, 0.25), roughness=uniform(rng, 0.2, 0.7), bump=0.2)  # fmt: skip
+                    gloss=uniform(rng, 0.0, 0.25), roughness=uniform(rng, 0.2, 0.7), bump=0.2, grime=0.12)  # fmt: skip
 
 
 def tiles(rng: Rng, side: float) -> Material:
@@ -224,7 +230,7 @@ def tiles(rng: Rng, side: float) -> Material:
     color = grey(rng, 0.5, 0.95) if chance(rng, 0.6) else pastel(rng) if chance(rng, 0.7) else vivid(rng)
     joint = grey(rng, 0.3, 0.9)
     return Material("tile", color, joint, scale=side, seed=seed_of(rng), gloss=uniform(rng, 0.02, 0.3),
-                    roughness=uniform(rng, 0.1, 0.5), bump=0.2)  # fmt: skip
+                    roughness=uniform(rng, 0.1, 0.5), bump=0.2, grime=0.1)  # fmt: skip
 
 
 def floor(rng: Rng, style: str = "any") -> Material:
@@ -252,13 +258,26 @@ def floor(rng: Rng, style: str = "any") -> Material:
     )
     if kind == "carpet":
         return Material(
-            "noise", color, darker(color, uniform(rng, 0.5, 0.9)), scale=uniform(rng, 0.01, 0.08), seed=seed
+            "noise",
+            color,
+            darker(color, uniform(rng, 0.6, 0.95)),
+            scale=uniform(rng, 0.008, 0.05),
+            seed=seed,
+            grime=0.1,
         )
     if kind == "marble":
-        return Material("marble", grey(rng, 0.6, 0.95), grey(rng, 0.3, 0.6), scale=uniform(rng, 0.3, 1.0), seed=seed,
-                        gloss=0.15, roughness=0.1)  # fmt: skip
-    return Material("noise", color, darker(color, uniform(rng, 0.7, 0.95)), scale=uniform(rng, 0.02, 0.6), seed=seed,
-                    gloss=gloss * 0.7, roughness=rough)  # fmt: skip
+        return Material(
+            "marble",
+            grey(rng, 0.6, 0.95),
+            grey(rng, 0.3, 0.6),
+            scale=uniform(rng, 0.3, 1.0),
+            seed=seed,
+            gloss=0.15,
+            roughness=0.1,
+            grime=0.1,
+        )
+    return Material("noise", color, darker(color, uniform(rng, 0.85, 0.98)), scale=uniform(rng, 0.01, 0.3), seed=seed,
+                    gloss=gloss * 0.7, roughness=rough, grime=0.12)  # fmt: skip
 
 
 def ceiling(rng: Rng, style: str = "any") -> Material:

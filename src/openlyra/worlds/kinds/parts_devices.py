@@ -204,17 +204,19 @@ def plant(rng: Rng, height: float | None = None) -> Piece:
         scene.cylinder(radius * 0.8, low, pot, top=1.25)
         if kind == "bush":
             for index, (x, up, z, size) in enumerate(blobs):
-                holes = Cutout("leaves", uniform_size(tall), 0.6, seed + index)
-                scene.ellipsoid(
-                    size * tall,
-                    size * tall * 0.9,
-                    size * tall,
-                    green,
-                    x=x * tall,
-                    up=low * 0.8 + (up - 0.35) * (tall - low),
-                    z=z * tall,
-                    cutout=holes,
-                )
+                foot = low * 0.8 + (up - 0.35) * (tall - low)
+                for share, holes in ((0.86, None), (1.0, Cutout("leaves", leaf_size(tall), 0.45, seed + index))):
+                    wide = size * tall * share
+                    scene.ellipsoid(
+                        wide,
+                        wide * 0.9,
+                        wide,
+                        green,
+                        x=x * tall,
+                        up=foot + (size * tall - wide) / 2,
+                        z=z * tall,
+                        cutout=holes,
+                    )
             scene.tube((0, low * 0.8, 0), (0, tall * 0.7, 0), 0.012, stalk)
             return
         for angle, reach, share in ways:
@@ -227,9 +229,9 @@ def plant(rng: Rng, height: float | None = None) -> Piece:
     return Piece(max(2 * radius, 0.5 * tall), max(2 * radius, 0.5 * tall), tall, build)
 
 
-def uniform_size(tall: float) -> float:
+def leaf_size(tall: float) -> float:
     """Size of a leaf for a plant of that height."""
-    return 0.03 + 0.03 * tall
+    return 0.02 + 0.02 * tall
 
 
 def desk_things(rng: Rng, width: float, depth: float) -> Piece:

@@ -124,8 +124,8 @@ def bush(scene: SceneBuilder, rng: Rng, size: float | None = None, green: Materi
     wide, green = size or uniform(rng, 0.4, 1.6), green or leaves(rng)
     for _ in range(whole(rng, 1, 3)):
         x, z = uniform(rng, -0.3, 0.3) * wide, uniform(rng, -0.3, 0.3) * wide
-        size = (wide, wide * uniform(rng, 0.6, 1.0), wide * uniform(rng, 0.8, 1.1))
-        foliage(scene, rng, size, green, 0.03 + 0.04 * wide, x=x, up=-0.1 * wide, z=z)
+        extent = (wide, wide * uniform(rng, 0.6, 1.0), wide * uniform(rng, 0.8, 1.1))
+        foliage(scene, rng, extent, green, 0.03 + 0.04 * wide, x=x, up=-0.1 * wide, z=z)
     if chance(rng, 0.2):
         bloom = Material("plain", vivid(rng), seed=seed_of(rng))
         for _ in range(6):

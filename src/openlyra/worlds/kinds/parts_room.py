@@ -98,7 +98,7 @@ def on_plan(side: Side, x: float, z: float, width: float, depth: float) -> Rect:
 def against(scene: SceneBuilder, room: Room, rng: Rng, piece: Piece, *, low: bool | None = None, gap: float = 0.02,
             front: float = 0.0, focus: bool = True, tries: int = 10, side: Side | None = None,
             corner: bool = False) -> tuple[Side, float] | None:  # fmt: skip
-    """Stand a piece with its back to a wall; the wall and the place along it, or None. `front` is kept free before it."""
+    """Stand a piece with its back to a wall, `front` metres clear before it: wall and place along it, or None."""
     under = piece.height < 0.85 if low is None else low
     for _ in range(tries):
         wall_side = side or pick(rng, room.sides)

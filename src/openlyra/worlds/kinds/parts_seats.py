@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from openlyra.worlds.builder import SceneBuilder, corners, rotation
 from openlyra.worlds.kinds.layout import Piece
@@ -74,8 +75,8 @@ def _chair_back(scene: SceneBuilder, width: float, tall: float, kind: str, lean:
         scene.ellipsoid(width * 1.05, tall * 0.75, 0.05, body, up=tall * 0.25, z=top * 0.6, pitch=lean)
     elif kind == "slats":
         for index in range(4):
-            x = (index - 1.5) * width / 5
-            scene.tube((x, 0, 0), (x, tall, top), 0.009, body)
+            at = (index - 1.5) * width / 5
+            scene.tube((at, 0, 0), (at, tall, top), 0.009, body)
         scene.box(width, 0.05, 0.025, body, up=tall - 0.05, z=top, pitch=lean)
     else:
         for share in (0.35, 0.65, 0.95):
@@ -149,17 +150,17 @@ def sofa(rng: Rng, seats: int | None = None) -> Piece:
                                pitch=math.pi / 2)  # fmt: skip
         inner = (width - 2 * arm) / count
         for index in range(count):
-            x = (index + 0.5) * inner - width / 2 + arm
-            with scene.at(x, -0.07, up=seat - 0.15):
+            at = (index + 0.5) * inner - width / 2 + arm
+            with scene.at(at, -0.07, up=seat - 0.15):
                 scene.box(inner - 0.015, 0.13, depth - 0.16, cloth)
                 scene.ellipsoid(inner * 1.1, 0.24, (depth - 0.16) * 1.1, cloth, up=-0.04)
             scene.ellipsoid(
-                inner * 1.05, (tall - seat) * 1.15, 0.3, cloth, x=x, up=seat - 0.02, z=depth / 2 - 0.22, pitch=-0.2
+                inner * 1.05, (tall - seat) * 1.15, 0.3, cloth, x=at, up=seat - 0.02, z=depth / 2 - 0.22, pitch=-0.2
             )
         for index, pillow in enumerate(pillows):
-            x = (index - 1) * (width - 2 * arm - 0.4) / 2
+            at = (index - 1) * (width - 2 * arm - 0.4) / 2
             scene.ellipsoid(
-                0.46, 0.42, 0.16, pillow, x=x, up=seat - 0.03, z=depth / 2 - 0.36, pitch=-0.35, yaw=turns[index]
+                0.46, 0.42, 0.16, pillow, x=at, up=seat - 0.03, z=depth / 2 - 0.36, pitch=-0.35, yaw=turns[index]
             )
         if throw is not None:
             scene.box(0.5, 0.02, depth * 0.7, throw, x=width * 0.2, up=seat + 0.05, z=-0.1)
@@ -191,7 +192,7 @@ def armchair(rng: Rng) -> Piece:
                 (x, seat + 0.2, -depth * 0.3),
                 (x, seat + 0.2, depth * 0.3),
             ]
-            for start, end in zip(path, path[1:]):
+            for start, end in pairwise(path):
                 scene.tube(start, end, 0.02, frame)
 
     return Piece(width + 0.04, depth + 0.1, seat + tall, build)

@@ -402,7 +402,8 @@ def scatter(rng: Rng, width: float, depth: float, count: int, style: str, *, tal
 
 def solid_row(rng: Rng, length: float, height: float) -> list[tuple[float, float, float, Material]]:
     """Books or binders upright in a row: (middle, thickness, height, material) until the length is used up."""
-    row, x = [], 0.0
+    row: list[tuple[float, float, float, Material]] = []
+    x = 0.0
     binder = chance(rng, 0.3)
     tone = any_color(rng)
     while True:

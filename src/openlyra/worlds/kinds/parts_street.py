@@ -56,15 +56,7 @@ def car(rng: Rng) -> Piece:
             _light_pair(scene, width, sign, length, lamp if sign < 0 else red)
         start, end = {"saloon": (-0.18, 0.3), "hatch": (-0.2, 0.42), "van": (-0.36, 0.47)}[kind]
         middle, long = (start + end) / 2 * length, (end - start) * length
-        scene.add(
-            "frustum",
-            (0, -(belt + roof_up) / 2, middle),
-            (width * 0.62, (roof_up - belt) / 2, long * 0.64),
-            glass,
-            detail=0.8,
-        )
-        scene.box(width * 0.78, 0.06, long * 0.62, paint, up=roof_up - 0.05, z=middle)
-        scene.ellipsoid(width * 0.8, 0.12, long * 0.75, paint, up=roof_up - 0.07, z=middle)
+        _cabin(scene, width, belt, roof_up, middle, long, paint, glass, kind == "van")
         for x in (-1, 1):
             for z in (-0.31, 0.31):
                 _wheel(scene, x * (width / 2 - 0.1), z * length, 0.32, 0.21, rubber, rim)
@@ -72,6 +64,30 @@ def car(rng: Rng) -> Piece:
         scene.box(0.5, 0.12, 0.02, lamp, up=0.4, z=length / 2 + 0.02)
 
     return Piece(width + 0.2, length, roof_up, build)
+
+
+def _cabin(
+    scene: SceneBuilder,
+    width: float,
+    belt: float,
+    top: float,
+    middle: float,
+    long: float,
+    paint: Material,
+    glass: Material,
+    boxy: bool,
+) -> None:
+    """Glass all round under a roof of body colour, sloping at both ends."""
+    tall, wide = top - belt - 0.05, width * 0.86
+    slope = 0.3 if boxy else 0.55
+    scene.box(wide, tall, long - 2 * slope, glass, up=belt, z=middle)
+    for sign in (-1, 1):
+        z = middle + sign * (long / 2 - slope / 2)
+        scene.gable(slope, tall, wide, glass, ridge=-1.0, up=belt, z=z, yaw=-sign * math.pi / 2)
+        scene.box(wide + 0.02, tall, 0.09, paint, up=belt, z=middle + sign * (long / 2 - slope))
+    scene.box(wide + 0.02, tall, 0.1, paint, up=belt, z=middle)
+    scene.box(wide + 0.02, 0.06, long - 2 * slope + 0.1, paint, up=top - 0.06, z=middle)
+    scene.ellipsoid(wide, 0.1, long - 2 * slope, paint, up=top - 0.05, z=middle)
 
 
 def _light_pair(scene: SceneBuilder, width: float, sign: int, length: float, lamp: Material) -> None:
@@ -215,8 +231,8 @@ def stall(rng: Rng) -> Piece:
         scene.box(width, 0.75, 0.03, cloth, up=0.05, z=-0.55)
         for index, material in enumerate(heaps):
             for k in range(5):
-                x = (index - 1.5) * width / 4.4 + 0.07 * math.sin(k * 2.4)
-                scene.ellipsoid(0.1, 0.09, 0.1, material, x=x, up=0.87 + 0.05 * (k % 2), z=-0.25 + 0.12 * (k % 4))
+                at = (index - 1.5) * width / 4.4 + 0.07 * math.sin(k * 2.4)
+                scene.ellipsoid(0.1, 0.09, 0.1, material, x=at, up=0.87 + 0.05 * (k % 2), z=-0.25 + 0.12 * (k % 4))
         for index, piece in enumerate(offers):
             with scene.at((index - 1) * width / 3, 1.3):
                 piece.build(scene)
@@ -276,6 +292,7 @@ def planter(rng: Rng) -> Piece:
 
     def build(scene: SceneBuilder) -> None:
         scene.cylinder(0.26, 0.45, body, top=1.2)
-        scene.ellipsoid(0.7, tall, 0.7, green, up=0.36, cutout=Cutout("leaves", 0.08, 0.75, seed))
+        scene.ellipsoid(0.64, tall * 0.92, 0.64, green, up=0.38)
+        scene.ellipsoid(0.7, tall, 0.7, green, up=0.36, cutout=Cutout("leaves", 0.05, 0.5, seed))
 
     return Piece(0.7, 0.7, 0.45 + tall, build)

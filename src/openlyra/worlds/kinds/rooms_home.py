@@ -12,6 +12,7 @@ from openlyra.worlds.kinds.palette import (
     furniture,
     grey,
     metal,
+    one_of,
     pick,
     plain,
     planks,
@@ -114,7 +115,7 @@ def wall_things(scene: SceneBuilder, rng: Rng, room: Room, count: int) -> None:
 def living(rng: Rng) -> World:
     """Sofa group, shelves, television or fireplace, lamps, plants, pictures, perhaps a dining table."""
     scene = SceneBuilder("living", int(rng.integers(2**31)))
-    room = new_room(rng, uniform(rng, 3.4, 6.5), uniform(rng, 3.6, 7.5), uniform(rng, 2.4, 3.3), "home")
+    room = new_room(rng, uniform(rng, 3.2, 5.5), uniform(rng, 3.4, 6.5), uniform(rng, 2.4, 3.3), "home")
     open_sides(room, rng, doors=whole(rng, 1, 2), windowed=0.9)
     if chance(rng, 0.5):  # the sofa stands at a wall
         piece = sofa(rng)
@@ -135,16 +136,16 @@ def living(rng: Rng) -> World:
         against(scene, room, rng, topped(rng, board, television(rng)), low=False, front=0.3)
     if chance(rng, 0.35):
         against(scene, room, rng, fireplace(rng), low=False, front=0.3)
-    for _ in range(whole(rng, 1, 3)):
-        against(scene, room, rng, pick(rng, (bookshelf, bookshelf, drawers, wardrobe))(rng), front=0.15)
+    for _ in range(whole(rng, 2, 4)):
+        against(scene, room, rng, one_of(rng, bookshelf, bookshelf, drawers, wardrobe), front=0.15)
     if chance(rng, 0.45):
         dining_group(scene, rng, room)
     if chance(rng, 0.3):
         against(scene, room, rng, armchair(rng), low=True, gap=0.2)
-    _corners(scene, rng, room, whole(rng, 1, 4))
-    wall_things(scene, rng, room, whole(rng, 0, 2))
+    _corners(scene, rng, room, whole(rng, 2, 5))
+    wall_things(scene, rng, room, whole(rng, 0, 3))
     pictures(scene, rng, room, whole(rng, 1, 7))
-    return complete(scene, rng, room, clutter=whole(rng, 0, 3), look_down=0.35)
+    return complete(scene, rng, room, clutter=whole(rng, 1, 5), look_down=0.35)
 
 
 def _corners(scene: SceneBuilder, rng: Rng, room: Room, count: int) -> None:
@@ -177,14 +178,14 @@ def bedroom(rng: Rng) -> World:
             seat_at(scene, room, rng, math.sin(side.yaw) * reach + math.cos(side.yaw) * x,
                     math.cos(side.yaw) * reach - math.sin(side.yaw) * x, side.yaw, desk.depth / 2, chair)  # fmt: skip
     for _ in range(whole(rng, 0, 2)):
-        against(scene, room, rng, pick(rng, (drawers, bookshelf, armchair))(rng), front=0.2)
+        against(scene, room, rng, one_of(rng, drawers, bookshelf, armchair), front=0.2)
     with scene.at(uniform(rng, -0.6, 0.6), uniform(rng, -0.6, 0.6), pick(rng, (0.0, math.pi / 2))):
         if chance(rng, 0.6):
             rug(scene, rng, uniform(rng, 0.8, 2), uniform(rng, 1, 1.6))
-    _corners(scene, rng, room, whole(rng, 0, 2))
+    _corners(scene, rng, room, whole(rng, 1, 4))
     wall_things(scene, rng, room, whole(rng, 0, 2))
     pictures(scene, rng, room, whole(rng, 1, 5))
-    return complete(scene, rng, room, clutter=whole(rng, 0, 4), look_down=0.4)
+    return complete(scene, rng, room, clutter=whole(rng, 1, 5), look_down=0.4)
 
 
 def _on_wall(scene: SceneBuilder, room: Room, side: Side, piece: Piece, x: float) -> None:
@@ -207,7 +208,7 @@ def kitchen(rng: Rng) -> World:
     open_sides(room, rng, doors=1, windowed=0.8, keep=sides[0])
     front, top = (
         furniture(rng),
-        pick(rng, (wood, lambda r: stone(r, 5.0), lambda r: plain(r, grey(r, 0.1, 0.6), 0.1)))(rng),
+        one_of(rng, wood, lambda r: stone(r, 5.0), lambda r: plain(r, grey(r, 0.1, 0.6), 0.1)),
     )
     for index, side in enumerate(sides[: whole(rng, 1, 2)]):
         gap = 0.65 if index == 0 else 1.5
@@ -224,10 +225,10 @@ def kitchen(rng: Rng) -> World:
         )
         drop(scene, room.plan, rng, island, turned=False, margin=0.5, focus=True)
     for _ in range(whole(rng, 0, 2)):
-        against(scene, room, rng, pick(rng, (drawers, bookshelf, plant, basket, wardrobe))(rng), front=0.2)
+        against(scene, room, rng, one_of(rng, drawers, bookshelf, plant, basket, wardrobe), front=0.2)
     wall_things(scene, rng, room, whole(rng, 0, 2))
     pictures(scene, rng, room, whole(rng, 0, 4))
-    return complete(scene, rng, room, clutter=whole(rng, 0, 2), look_down=0.5)
+    return complete(scene, rng, room, clutter=whole(rng, 0, 3), look_down=0.5)
 
 
 def bathroom(rng: Rng) -> World:
@@ -241,7 +242,7 @@ def bathroom(rng: Rng) -> World:
     against(scene, room, rng, washstand(rng), low=False, front=0.4, tries=20)
     against(scene, room, rng, toilet(rng), low=True, front=0.3, tries=20)
     for _ in range(whole(rng, 0, 2)):
-        against(scene, room, rng, pick(rng, (drawers, basket, plant, stool))(rng), front=0.1)
+        against(scene, room, rng, one_of(rng, drawers, basket, plant, stool), front=0.1)
     towel = plain(rng, grey(rng, 0.3, 0.9)) if chance(rng, 0.4) else furniture(rng)
     side = pick(rng, room.sides)
     if not side.taken(0.0, 0.8):
@@ -274,7 +275,7 @@ def attic(rng: Rng) -> World:
             scene,
             room,
             rng,
-            pick(rng, (bed, work_desk, drawers))(rng),
+            one_of(rng, bed, work_desk, drawers),
             side=pick(rng, (room.sides[0], room.sides[2])),
             low=True,
             front=0.4,
@@ -296,7 +297,7 @@ def attic(rng: Rng) -> World:
             if piece.height < knee + 0.35:
                 against(scene, room, rng, piece, side=room.sides[index], low=True, gap=0.15)
     for _ in range(whole(rng, 1, 3)):
-        drop(scene, room.plan, rng, pick(rng, (armchair, floor_lamp, plant, coat_rack, stool))(rng))
+        drop(scene, room.plan, rng, one_of(rng, armchair, floor_lamp, plant, coat_rack, stool))
     with scene.at(0, uniform(rng, -1, 1)):
         rug(scene, rng, uniform(rng, 1, 2), uniform(rng, 1.2, 2.4))
     for index in (1, 3):

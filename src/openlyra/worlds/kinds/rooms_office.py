@@ -7,7 +7,20 @@ from collections.abc import Callable
 
 from openlyra.worlds.builder import SceneBuilder
 from openlyra.worlds.kinds.layout import Piece, Rect, drop, put
-from openlyra.worlds.kinds.palette import Rng, chance, fabric, metal, pick, plain, screen, uniform, vary, whole, wood
+from openlyra.worlds.kinds.palette import (
+    Rng,
+    chance,
+    fabric,
+    metal,
+    one_of,
+    pick,
+    plain,
+    screen,
+    uniform,
+    vary,
+    whole,
+    wood,
+)
 from openlyra.worlds.kinds.parts_devices import computer, desk_things, plant, printer
 from openlyra.worlds.kinds.parts_room import Room, against, new_room, pictures, whiteboard
 from openlyra.worlds.kinds.parts_seats import chair, stool, swivel_chair
@@ -70,6 +83,7 @@ def _desks_on_walls(scene: SceneBuilder, rng: Rng, room: Room, count: int) -> No
         spot = against(scene, room, rng, desk, front=0.7, low=chance(rng, 0.8))
         if spot is not None:
             side, x = spot
+            room.plan.focus += room.plan.focus[-1:] * 2
             reach = side.reach - desk.depth / 2
             cx = math.sin(side.yaw) * reach + math.cos(side.yaw) * x
             cz = math.cos(side.yaw) * reach - math.sin(side.yaw) * x
@@ -112,17 +126,17 @@ def office(rng: Rng) -> World:
         "office",
     )
     open_sides(room, rng, doors=whole(rng, 1, 2), windowed=0.8)
-    _desks_on_walls(scene, rng, room, whole(rng, 1, 3) if not large else whole(rng, 1, 5))
+    _desks_on_walls(scene, rng, room, whole(rng, 2, 4) if not large else whole(rng, 2, 6))
     if large or chance(rng, 0.35):
         for _ in range(whole(rng, 1, 3)):
             _island(scene, rng, room)
-    _storage(scene, rng, room, whole(rng, 1, 4))
-    for _ in range(whole(rng, 0, 3)):
-        drop(scene, room.plan, rng, pick(rng, (plant, printer, basket, chair, basket, stool))(rng))
+    _storage(scene, rng, room, whole(rng, 2, 5))
+    for _ in range(whole(rng, 1, 5)):
+        drop(scene, room.plan, rng, one_of(rng, plant, printer, basket, chair, basket, stool))
     if chance(rng, 0.6):
         whiteboard(scene, rng, room)
-    pictures(scene, rng, room, whole(rng, 0, 5))
-    return complete(scene, rng, room, clutter=whole(rng, 0, 4), look_down=0.6)
+    pictures(scene, rng, room, whole(rng, 1, 9))
+    return complete(scene, rng, room, clutter=whole(rng, 1, 5), look_down=0.6)
 
 
 def lab(rng: Rng) -> World:
@@ -147,7 +161,7 @@ def lab(rng: Rng) -> World:
                     bench.depth / 2,
                     pick(rng, (stool, swivel_chair)),
                 )
-    _storage(scene, rng, room, whole(rng, 1, 4))
+    _storage(scene, rng, room, whole(rng, 2, 5))
     for _ in range(whole(rng, 1, 3)):
         against(
             scene,

@@ -21,7 +21,9 @@ from openlyra.worlds.kinds.palette import (
     uniform,
     whole,
 )
-from openlyra.worlds.types import Color, Fog, Ground, Light, Material, Sky
+from openlyra.worlds.types import CloudKind, Color, Fog, Ground, Light, Material, Sky
+
+_CLOUDS: dict[str, CloudKind] = {"clear": "none", "heaps": "cumulus", "broken": "broken", "cirrus": "cirrus"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def outdoors(rng: Rng, *, haze: float = 1.0, mood: str | None = None) -> Mood:
         return _dusk(rng, haze)
     if kind in ("overcast", "milky", "grey"):
         return _covered(rng, haze, kind)
-    clouds = {"clear": "none", "heaps": "cumulus", "broken": "broken", "cirrus": "cirrus"}[kind]
+    clouds = _CLOUDS[kind]
     blue = hsv(uniform(rng, 0.56, 0.62), uniform(rng, 0.4, 0.85), uniform(rng, 0.5, 0.9))
     horizon = linear([uniform(rng, 0.75, 0.95), uniform(rng, 0.84, 0.96), uniform(rng, 0.9, 1.0)])
     sky = Sky(blue, horizon, clouds, uniform(rng, 0.15, 0.9), _white(rng), _shade(rng), uniform(rng, 0.5, 2.0),
@@ -86,7 +88,7 @@ def _covered(rng: Rng, haze: float, kind: str) -> Mood:
     base = uniform(rng, 0.82, 0.98) if kind != "grey" else uniform(rng, 0.5, 0.75)
     top = linear((base * uniform(rng, 0.88, 1.0), base * uniform(rng, 0.92, 1.0), base))
     horizon = linear((min(1.0, base * 1.05), min(1.0, base * 1.05), min(1.0, base * 1.06)))
-    clouds = "stratus" if kind != "milky" else pick(rng, ("none", "cirrus"))
+    clouds: CloudKind = "stratus" if kind != "milky" else pick(rng, ("none", "cirrus"))
     sky = Sky(
         top,
         horizon,

@@ -8,25 +8,22 @@ from openlyra.worlds.builder import Opening, SceneBuilder, rotation
 from openlyra.worlds.kinds.layout import Plan, Rect, drop, link, stand
 from openlyra.worlds.kinds.palette import (
     Rng,
-    any_color,
     chance,
     facade_paint,
     grey,
     metal,
+    one_of,
     pick,
     plain,
-    planks,
-    seed_of,
     stone,
     uniform,
-    vary,
     whole,
     wood,
 )  # fmt: skip
 from openlyra.worlds.kinds.parts_building import house, printed_block, roof_material
 from openlyra.worlds.kinds.parts_plants import boulder, bush, flowerbed, tree, tuft
 from openlyra.worlds.kinds.parts_seats import bench
-from openlyra.worlds.kinds.parts_street import cafe_table, crates, fence, planter, stall, street_lamp
+from openlyra.worlds.kinds.parts_street import cafe_table, crates, planter, stall, street_lamp
 from openlyra.worlds.kinds.skies import outdoors
 from openlyra.worlds.kinds.streets import lawn, paving
 from openlyra.worlds.types import CameraRange, Ground, Material, Water, World
@@ -46,8 +43,8 @@ def arch(
 ) -> None:
     """Voussoirs over an opening along x, on two piers; the middle of its foot at the origin."""
     radius = span / 2 + thick / 2
-    for x in (-1, 1):
-        scene.box(thick, spring, thick * 1.1, body, x=x * radius)
+    for side in (-1, 1):
+        scene.box(thick, spring, thick * 1.1, body, x=side * radius)
     step = math.pi / parts
     for index in range(parts):
         angle = (index + 0.5) * step
@@ -184,7 +181,7 @@ def square(rng: Rng) -> World:
             scene,
             plan,
             rng,
-            pick(rng, (stall, cafe_table, bench, planter, crates, cafe_table))(rng),
+            one_of(rng, stall, cafe_table, bench, planter, crates, cafe_table),
             margin=0.5,
             focus=True,
         )
@@ -277,7 +274,7 @@ def temple(rng: Rng) -> World:
     for _ in range(whole(rng, 0, 6)):
         _stick(scene, rng, plan, pick(rng, (bush, tree, lambda s, r: boulder(s, r, uniform(r, 0.5, 2.0), body))))
     for _ in range(whole(rng, 0, 3)):
-        drop(scene, plan, rng, pick(rng, (bench, planter, crates))(rng), margin=0.5)
+        drop(scene, plan, rng, one_of(rng, bench, planter, crates), margin=0.5)
     for _ in range(whole(rng, 0, 12)):
         angle, far = uniform(rng, -1.3, 1.3), uniform(rng, 25, 60)
         with scene.at(far * math.sin(angle), far * math.cos(angle)):
@@ -385,95 +382,6 @@ def _gate(scene: SceneBuilder, rng: Rng, plan: Plan, body: Material) -> None:
     plan.focus += [(0.0, 5.0)] * 3
 
 
-def harbour(rng: Rng) -> World:
-    """A quay or pier of planks by the water: posts, barrels, boats with masts, houses on the far shore."""
-    scene = SceneBuilder("harbour", int(rng.integers(2**31)))
-    low, quay = uniform(rng, 0.7, 1.6), planks(rng, uniform(rng, 0.18, 0.3)) if chance(rng, 0.6) else stone(rng, 0.8)
-    width, length = uniform(rng, 3, 9), uniform(rng, 12, 25)
-    scene.box(width, low + 1.0, length, quay, up=-low - 1.0, z=length / 2 - 4)
-    scene.box(60, low + 1.0, 12, quay, up=-low - 1.0, z=-9.9)
-    plan = Plan(Rect(-width / 2, -8, width / 2, length - 4.3))
-    post = wood(rng)
-    for side in (-1, 1):
-        for z in range(-2, int(length) - 4, 3):
-            scene.cylinder(0.16, low + 2.0, post, x=side * (width / 2 - 0.2), z=z, up=-low - 1.0)
-    if chance(rng, 0.4):
-        with scene.at(width / 2 - 0.1, length / 2 - 4, math.pi / 2):
-            fence(scene, rng, length)
-    for _ in range(whole(rng, 2, 6)):
-        drop(scene, plan, rng, pick(rng, (crates, crates, bench, planter))(rng), margin=0.3, focus=True)
-    for _ in range(whole(rng, 1, 5)):
-        side, z = pick(rng, (-1, 1)), uniform(rng, 2, 35)
-        x = side * (width / 2 + uniform(rng, 2.5, 18))
-        with scene.at(x, z, uniform(rng, 0, 6.28), up=-low):
-            boat(scene, rng)
-        plan.focus.append((x, z))
-    for side in (-1, 1):
-        if chance(rng, 0.6):
-            for index in range(5):
-                with scene.at(side * uniform(rng, 18, 30), index * 12, side * math.pi / 2, up=-0.1):
-                    scene.box(12, low + 1, 9, quay, up=-low - 1, z=4)
-                    house(scene, rng, uniform(rng, 7, 11), 8, whole(rng, 1, 4), near=False)
-    for _ in range(whole(rng, 0, 7)):
-        scene.ellipsoid(
-            uniform(rng, 60, 300),
-            uniform(rng, 8, 70),
-            80,
-            Material("foliage", (0.06, 0.11, 0.07), (0.04, 0.08, 0.06), scale=6.0, seed=seed_of(rng)),
-            x=uniform(rng, -300, 300),
-            z=uniform(rng, 150, 400),
-            up=-12,
-        )
-    plan.focus += [(0.0, 60.0)]
-    water = Water(
-        low,
-        vary(rng, pick(rng, ((0.2, 0.35, 0.38), (0.15, 0.3, 0.42), (0.2, 0.28, 0.22))), 0.05),
-        uniform(rng, 0.05, 0.9),
-        uniform(rng, 0.4, 2.0),
-    )
-    mood = outdoors(rng)
-    places = stand(scene, plan, rng, 8, radius=0.4, near=2.0) or [scene.place(0, -4, facing=0.0)]
-    return scene.finish(
-        places=places,
-        links=link(plan, places),
-        water=water,
-        sky=mood.sky,
-        light=mood.light,
-        fog=mood.fog,
-        cameras=CameraRange((1.3, 2.2), (uniform(rng, 0, 10), 5.0), 1.5, (42.0, 85.0)),
-    )
-
-
-def boat(scene: SceneBuilder, rng: Rng) -> None:
-    """A boat along z floating at up = 0, with masts and rigging or a cabin."""
-    long, hull, deck = (
-        uniform(rng, 3, 14),
-        plain(rng, any_color(rng), 0.1) if chance(rng, 0.5) else planks(rng, 0.2),
-        wood(rng),
-    )
-    wide, high = long * uniform(rng, 0.24, 0.32), long * uniform(rng, 0.09, 0.14) + 0.25
-    scene.add("frustum", (0, -high * 0.4, 0), (wide * 0.42, high * 0.75, long * 0.44), hull, detail=1.18)
-    scene.add("frustum", (0, -high * 1.13, 0), (wide * 0.47, 0.03, long * 0.5), deck, detail=1.0)
-    if chance(rng, 0.65):
-        mast, tall = wood(rng), long * uniform(rng, 0.8, 1.2)
-        for z in (-0.15, 0.2) if long > 8 else (-0.1,):
-            scene.tube((0, high, z * long), (0, tall, z * long), 0.012 * long, mast)
-            for share in (0.55, 0.8):
-                scene.tube(
-                    (-wide * 0.9, tall * share, z * long), (wide * 0.9, tall * share, z * long), 0.007 * long, mast
-                )
-            for x in (-1, 1):
-                scene.tube((x * wide * 0.45, high, z * long), (0, tall * 0.95, z * long), 0.004 * long, mast)
-            if chance(rng, 0.4):
-                scene.box(wide * 1.5, tall * 0.22, 0.05, plain(rng, grey(rng, 0.7, 0.95)), up=tall * 0.56, z=z * long)
-        scene.tube((0, high, -long * 0.48), (0, tall * 0.9, -long * 0.1), 0.004 * long, mast)
-    else:
-        scene.box(wide * 0.6, high * 0.9, long * 0.3, plain(rng, grey(rng, 0.7, 0.95)), up=high * 1.1, z=long * 0.1)
-        scene.box(
-            wide * 0.62, high * 0.35, long * 0.31, plain(rng, (0.03, 0.03, 0.04), 0.5, 0.1), up=high * 1.5, z=long * 0.1
-        )
-
-
 def plaza_stairs(rng: Rng) -> World:
     """A modern place: broad steps, terraces, benches, concrete, glass blocks, trees in tubs."""
     scene = SceneBuilder("terraces", int(rng.integers(2**31)))
@@ -490,7 +398,7 @@ def plaza_stairs(rng: Rng) -> World:
                     deep = steps(scene, rng, width, count, tone)
                 scene.box(width, count * 0.155, max(0.5, 4.5 - deep), tone, z=-2.0 + deep + max(0.5, 4.5 - deep) / 2)
     for _ in range(whole(rng, 3, 8)):
-        drop(scene, plan, rng, pick(rng, (bench, planter, planter, cafe_table))(rng), margin=0.4, focus=True)
+        drop(scene, plan, rng, one_of(rng, bench, planter, planter, cafe_table), margin=0.4, focus=True)
     for _ in range(whole(rng, 3, 8)):
         _stick(scene, rng, plan, pick(rng, (tree, street_lamp)))
     with scene.at(uniform(rng, -4, 4), half * 0.3):

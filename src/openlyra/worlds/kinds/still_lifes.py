@@ -18,6 +18,7 @@ from openlyra.worlds.kinds.palette import (
     grey,
     leaves,
     metal,
+    one_of,
     pick,
     picture,
     plain,
@@ -38,7 +39,7 @@ from openlyra.worlds.kinds.parts_storage import bookshelf, drawers, rack, wardro
 from openlyra.worlds.kinds.parts_tables import round_table, table_top
 from openlyra.worlds.kinds.rooms import complete, open_sides
 from openlyra.worlds.kinds.skies import outdoors
-from openlyra.worlds.types import CameraRange, Cutout, Ground, Light, Material, Place, World
+from openlyra.worlds.types import CameraRange, Cutout, CutoutKind, Ground, Light, Material, Place, Shape, World
 
 
 def _around(scene: SceneBuilder, rng: Rng, x: float, z: float, near: float, far: float, count: int) -> list[Place]:
@@ -68,7 +69,7 @@ def table_top_view(rng: Rng) -> World:
     load: Piece = (
         desk_things(rng, width, depth)
         if style == "office"
-        else scatter(rng, width * 0.96, depth * 0.94, whole(rng, 6, 22), style)
+        else scatter(rng, width * 0.96, depth * 0.94, whole(rng, 10, 30), style)
     )
     wall_side = pick(rng, room.sides) if chance(rng, 0.3) else None
     x, z = uniform(rng, -0.5, 0.5), uniform(rng, -0.5, 0.5)
@@ -81,9 +82,9 @@ def table_top_view(rng: Rng) -> World:
         load.build(scene)
         if chance(rng, 0.25):
             with scene.at(width * 0.4, depth * 0.3):
-                pick(rng, (desk_lamp, lambda r: table_lamp(r), lambda r: plant(r, 0.4)))(rng).build(scene)
+                one_of(rng, desk_lamp, lambda r: table_lamp(r), lambda r: plant(r, 0.4)).build(scene)
     for _ in range(whole(rng, 2, 5)):
-        against(scene, room, rng, pick(rng, (bookshelf, drawers, wardrobe, rack, chair))(rng))
+        against(scene, room, rng, one_of(rng, bookshelf, drawers, wardrobe, rack, chair))
     pictures(scene, rng, room, whole(rng, 1, 5))
     world = complete(scene, rng, room, clutter=1)
     places = []
@@ -104,7 +105,7 @@ def floor_things(rng: Rng) -> World:
     """Objects on the floor or the ground, in a studio, a room or outside, seen from low down."""
     scene = SceneBuilder("objects", int(rng.integers(2**31)))
     large = uniform(rng, 0.8, 2.2)
-    heap = scatter(rng, large, large, whole(rng, 5, 20), pick(rng, ("still", "floor", "storage", "workshop", "living")))
+    heap = scatter(rng, large, large, whole(rng, 8, 24), pick(rng, ("still", "floor", "storage", "workshop", "living")))
     heap.build(scene)
     for _ in range(whole(rng, 0, 2)):
         with scene.at(uniform(rng, -1.4, 1.4), uniform(rng, -1.4, 1.4), uniform(rng, 0, 6)):
@@ -163,7 +164,7 @@ def shelf_view(rng: Rng) -> World:
     )
     open_sides(room, rng, doors=1, windowed=0.5)
     for _ in range(whole(rng, 3, 7)):
-        against(scene, room, rng, pick(rng, (bookshelf, bookshelf, rack, drawers))(rng), gap=0.01)
+        against(scene, room, rng, one_of(rng, bookshelf, bookshelf, rack, drawers), gap=0.01)
     for _ in range(whole(rng, 1, 4)):
         drop(scene, room.plan, rng, scatter(rng, 0.5, 0.5, 2, pick(rng, ("floor", "storage"))))
     if chance(rng, 0.4):
@@ -191,16 +192,18 @@ def _material(rng: Rng) -> Material:
     return pick(rng, makers)(rng)
 
 
+_HOLES: tuple[CutoutKind, ...] = ("leaves", "bars", "mesh")
+
+
 def _thing(scene: SceneBuilder, rng: Rng, x: float, up: float, z: float, size: float) -> None:
     """One random primitive, turned at random, at times with holes."""
     turn = rotation(uniform(rng, -3, 3), float(rng.normal(0, 0.3)), float(rng.normal(0, 0.3)))
-    half = size * rng.uniform(0.15, 1.0, 3) / 2
-    shape = pick(rng, ("box", "box", "ellipsoid", "frustum", "ring", "capsule", "prism", "quad", "disc"))
+    half = [size * uniform(rng, 0.15, 1.0) / 2 for _ in range(3)]
+    shapes: tuple[Shape, ...] = ("box", "box", "ellipsoid", "frustum", "ring", "capsule", "prism", "quad", "disc")
+    shape = pick(rng, shapes)
     holes = None
     if chance(rng, 0.12):
-        holes = Cutout(
-            pick(rng, ("leaves", "bars", "mesh")), size * uniform(rng, 0.05, 0.2), uniform(rng, 0.2, 0.8), seed_of(rng)
-        )
+        holes = Cutout(pick(rng, _HOLES), size * uniform(rng, 0.05, 0.2), uniform(rng, 0.2, 0.8), seed_of(rng))
     detail = (
         uniform(rng, 0.5, 0.95)
         if shape == "ring"
@@ -217,7 +220,7 @@ def clutter(rng: Rng) -> World:
     scene = SceneBuilder("clutter", int(rng.integers(2**31)))
     inside, half = chance(rng, 0.5), uniform(rng, 3, 9)
     plan = Plan(Rect(-half, -half, half, half))
-    for _ in range(whole(rng, 10, 70)):
+    for _ in range(whole(rng, 25, 90)):
         size = 0.15 * 15 ** float(rng.random()) * (half / 6)
         x, z = uniform(rng, -half, half), uniform(rng, -half, half)
         if plan.claim(Rect.around(x, z, size * 0.9, size * 0.9), -0.1, focus=True):
@@ -227,7 +230,7 @@ def clutter(rng: Rng) -> World:
             scene,
             plan,
             rng,
-            pick(rng, (chair, plant, bookshelf, drawers, lambda r: table_top(r, 1.2, 0.7, 0.74)))(rng),
+            one_of(rng, chair, plant, bookshelf, drawers, lambda r: table_top(r, 1.2, 0.7, 0.74)),
             focus=True,
         )
     for _ in range(whole(rng, 0, 10)):

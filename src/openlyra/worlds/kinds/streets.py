@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from openlyra.worlds.builder import SceneBuilder
-from openlyra.worlds.kinds.layout import Plan, Rect, drop, link, put, stand
+from openlyra.worlds.kinds.layout import Plan, Rect, drop, grow, link, put, stand
 from openlyra.worlds.kinds.palette import (
     Rng,
     chance,
@@ -13,6 +13,7 @@ from openlyra.worlds.kinds.palette import (
     grey,
     hsv,
     metal,
+    one_of,
     pick,
     plain,
     seed_of,
@@ -38,19 +39,21 @@ from openlyra.worlds.kinds.parts_street import (
     street_lamp,
 )  # fmt: skip
 from openlyra.worlds.kinds.skies import outdoors
-from openlyra.worlds.types import CameraRange, Ground, Material, World
+from openlyra.worlds.types import CameraRange, Ground, Material, Texture, World
 
 
 def paving(rng: Rng, rough: bool = False) -> Material:
     """Asphalt, cobbles, slabs or gravel."""
-    kind = pick(rng, ("cobble", "cobble", "stone", "gravel") if rough else ("asphalt", "asphalt", "cobble", "tile"))
+    fine: tuple[Texture, ...] = ("asphalt", "asphalt", "cobble", "tile")
+    coarse: tuple[Texture, ...] = ("cobble", "cobble", "stone", "gravel")
+    kind = pick(rng, coarse if rough else fine)
     color = grey(rng, 0.25, 0.65) if chance(rng, 0.7) else vary(rng, (0.6, 0.52, 0.42))
     scale = {"cobble": uniform(rng, 0.1, 0.22), "tile": uniform(rng, 0.3, 0.6), "stone": uniform(rng, 0.3, 0.6)}.get(
         kind, 1.0
     )
     return Material(
         kind, color, darker(color, uniform(rng, 0.45, 0.7)), scale=scale, seed=seed_of(rng), bump=0.5, grime=0.4
-    )  # type: ignore[arg-type]
+    )
 
 
 def lawn(rng: Rng) -> Material:
@@ -129,7 +132,7 @@ def _walkside(scene: SceneBuilder, rng: Rng, plan: Plan, half: float, wide: floa
     for _ in range(whole(rng, 0, 4)):
         side, z = pick(rng, (-1, 1)), uniform(rng, 3, 25)
         with scene.at(side * (half - max(0.45, wide - 0.5)), z, up=0.1):
-            pick(rng, (sign, bin_, sign))(scene, rng)
+            grow(scene, rng, sign, bin_, sign)
 
 
 def street(rng: Rng) -> World:
@@ -139,7 +142,7 @@ def street(rng: Rng) -> World:
     half = uniform(rng, 1.6, 3.2) if alley else uniform(rng, 3.5, 9)
     wide = 0.0 if alley else uniform(rng, 1.2, 3.0)
     length, storeys = uniform(rng, 40, 110), pick(rng, ((1, 2), (2, 4), (2, 5), (3, 6)))
-    detail = uniform(rng, 16, 30)
+    detail = uniform(rng, 8, 22)
     for side in (-1, 1):
         if not alley and chance(rng, 0.15):
             _green_side(scene, rng, side, half, length)
@@ -190,7 +193,7 @@ def _green_side(scene: SceneBuilder, rng: Rng, side: int, edge: float, length: f
     scene.box(40, 0.06, length + 20, grass, x=side * (edge + 20.2), z=length / 2)
     for _ in range(whole(rng, 6, 14)):
         with scene.at(side * (edge + uniform(rng, 1.5, 16)), uniform(rng, -4, length * 0.7)):
-            pick(rng, (tree, tree, bush))(scene, rng)
+            grow(scene, rng, tree, tree, bush)
     if chance(rng, 0.6):
         for index in range(whole(rng, 1, 4)):
             with scene.at(side * (edge + uniform(rng, 8, 25)), index * 14 + uniform(rng, 0, 6), side * math.pi / 2):
@@ -258,7 +261,6 @@ def blocks(rng: Rng) -> World:
 
 def _block(scene: SceneBuilder, rng: Rng, side: float) -> None:
     """Houses around the edge of a square block."""
-    near = 0.3
     for turn in range(4):
         with scene.at(yaw=turn * math.pi / 2):
             z, parts = -side / 2, 2
@@ -267,7 +269,7 @@ def _block(scene: SceneBuilder, rng: Rng, side: float) -> None:
                 x = (index - 0.5) * width
                 if chance(rng, 0.92):
                     with scene.at(x, z):
-                        house(scene, rng, width, 8.0, whole(rng, 1, 4), near=chance(rng, near))
+                        house(scene, rng, width, 8.0, whole(rng, 1, 3), near=chance(rng, 0.2))
 
 
 def courtyard(rng: Rng) -> World:
@@ -289,7 +291,7 @@ def courtyard(rng: Rng) -> World:
         if spot is not None:
             plan.blocked.append(Rect.around(*spot, 0.8, 0.8))
             with scene.at(*spot):
-                pick(rng, (lambda s, r: tree(s, r, uniform(r, 3, 7)), bush, bin_, street_lamp))(scene, rng)
+                grow(scene, rng, lambda s, r: tree(s, r, uniform(r, 3, 7)), bush, bin_, street_lamp)
     mood = outdoors(rng)
     ground = Ground(
         scene.material(paving(rng, rough=chance(rng, 0.6))),
@@ -332,9 +334,9 @@ def garden(rng: Rng) -> World:
             plan.blocked.append(Rect.around(*spot, 1.0, 1.0))
             plan.focus.append(spot)
             with scene.at(*spot):
-                pick(rng, (tree, tree, bush, lambda s, r: boulder(s, r, uniform(r, 0.4, 1.2))))(scene, rng)
+                grow(scene, rng, tree, tree, bush, lambda s, r: boulder(s, r, uniform(r, 0.4, 1.2)))
     for _ in range(whole(rng, 1, 5)):
-        drop(scene, plan, rng, pick(rng, (bench, cafe_table, planter, bicycle))(rng), margin=0.3, focus=True)
+        drop(scene, plan, rng, one_of(rng, bench, cafe_table, planter, bicycle), margin=0.3, focus=True)
     for _ in range(whole(rng, 4, 10)):
         with scene.at(uniform(rng, -30, 30), uniform(rng, 20, 40)):
             tree(scene, rng)
