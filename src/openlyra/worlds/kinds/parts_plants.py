@@ -64,17 +64,15 @@ def conifer(
     crown, trunk = crown or leaves(rng), trunk or bark(rng)
     wide = height * uniform(rng, 0.12, 0.24)
     scene.cylinder(height * 0.025, height * 0.5, trunk, top=0.5)
-    layers = whole(rng, 2, 4)
+    layers = whole(rng, 3, 5)
+    dark = replace(crown, color=darker(crown.color, 0.7), color2=darker(crown.color2, 0.7))
     for index in range(layers):
         share = index / layers
-        clump = Cutout("leaves", 0.02 * height + 0.08, uniform(rng, 0.65, 0.9), seed_of(rng))
-        scene.cone(
-            wide * (1 - 0.65 * share),
-            height * (0.95 - 0.75 * share) * 0.62,
-            crown,
-            up=height * (0.12 + 0.62 * share),
-            cutout=clump,
-        )
+        shell = Cutout("leaves", 0.012 * height + 0.06, uniform(rng, 0.4, 0.6), seed_of(rng))
+        radius, tall = wide * (1 - 0.7 * share), height * (0.95 - 0.75 * share) * 0.55
+        up = height * (0.12 + 0.66 * share)
+        scene.cone(radius, tall, crown, up=up, cutout=shell)
+        scene.cone(radius * 0.8, tall * 0.9, dark, up=up + tall * 0.03)
 
 
 def palm(scene: SceneBuilder, rng: Rng, height: float) -> None:

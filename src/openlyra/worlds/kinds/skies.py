@@ -170,9 +170,9 @@ def outside(scene: SceneBuilder, rng: Rng, yaws: Sequence[float], reach: float, 
     the ground."""
     for yaw in yaws:
         with scene.at(yaw=yaw):
-            for _ in range(whole(rng, 0, 2)):
+            for _ in range(whole(rng, 0, 4)):
                 _far_house(scene, rng, reach, drop, day)
-            for _ in range(whole(rng, 0, 3)):
+            for _ in range(whole(rng, 0, 6)):
                 tall, far = uniform(rng, 4, 12), reach + uniform(rng, 5, 30)
                 x = uniform(rng, -0.7, 0.7) * far
                 scene.cylinder(0.15, tall * 0.5, dimmed(bark(rng), day), x=x, z=far, up=-drop)
