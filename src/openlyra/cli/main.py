@@ -21,6 +21,7 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.info import InfoCommand
     from openlyra.cli.render import RenderCommand
     from openlyra.cli.view import ViewCommand
+    from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
     app = tyro.extras.SubcommandApp()
     for name, command in {
@@ -32,6 +33,10 @@ def commands() -> tyro.extras.SubcommandApp:
     evaluate.command(name="run")(EvaluateRunCommand)
     evaluate.command(name="depth")(EvaluateDepthCommand)
     app.command(evaluate, name="evaluate")
+    worlds = tyro.extras.SubcommandApp()
+    worlds.command(name="make")(WorldsMakeCommand)
+    worlds.command(name="show")(WorldsShowCommand)
+    app.command(worlds, name="worlds")
     return app
 
 

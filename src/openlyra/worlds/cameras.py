@@ -10,9 +10,9 @@ import numpy as np
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.poses import rigid
 from openlyra.worlds.builder import rotation
-from openlyra.worlds.packed import HALF, SHAPE
+from openlyra.worlds.packed import DETAIL, HALF, SHAPE
 from openlyra.worlds.render import Scene, Truth
-from openlyra.worlds.shapes import DISC, ELLIPSOID, QUAD, ROOM
+from openlyra.worlds.shapes import CAPSULE, DISC, ELLIPSOID, FRUSTUM, QUAD, ROOM
 from openlyra.worlds.terrain import terrain_height
 from openlyra.worlds.types import Place
 
@@ -52,7 +52,7 @@ def inside_something(scene: Scene, point: np.ndarray) -> bool:
     if len(rows):
         local = np.abs(rows[:, :12].reshape(-1, 3, 4) @ np.append(point, 1.0))
         shape = rows[:, SHAPE].astype(int)
-        hull = (local <= 1.0).all(1) & ~np.isin(shape, (ROOM, QUAD, DISC, ELLIPSOID))
+        hull = (local <= _reach(rows, shape)).all(1) & ~np.isin(shape, (ROOM, QUAD, DISC, ELLIPSOID))
         round_ = (shape == ELLIPSOID) & ((local**2).sum(1) <= 1.0) & (rows[:, HALF] < 400)
         if (hull | round_).any():
             return True
@@ -62,6 +62,15 @@ def inside_something(scene: Scene, point: np.ndarray) -> bool:
     if world.water is not None and point[1] > world.water.level:
         return True
     return world.terrain is not None and point[1] > -terrain_height(world.terrain, float(point[0]), float(point[2]))
+
+
+def _reach(rows: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """(N, 3) how far shapes extend in their unit frames: wide tops and round ends go beyond 1."""
+    reach = np.ones((len(rows), 3))
+    wide = np.where(shape == FRUSTUM, np.maximum(rows[:, DETAIL], 1.0), 1.0)
+    reach[:, 0] = reach[:, 2] = wide
+    reach[:, 1] += np.where(shape == CAPSULE, rows[:, DETAIL], 0.0)
+    return reach
 
 
 def free_around(scene: Scene, eye: np.ndarray, distance: float) -> bool:

@@ -246,7 +246,7 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         lines = noise2(across / grain * 26.0 + 40.0 * rings, along / grain * 0.9, seed + 4)
         first = ramp(rings, 0.25, 0.75) * 0.7 + 0.3 * keep(foot, grain / 13.0) * (lines - 0.5) + 0.15
     elif kind == PLASTER:
-        first = 0.6 * ramp(fbm3(x / scale, y / scale, z / scale, seed, 5), 0.35, 0.8)
+        first = 0.35 * ramp(fbm3(x / scale, y / scale, z / scale, seed, 5), 0.3, 0.85)
         grain = keep(foot, 0.006)
         shade = 1.0 + 0.06 * grain * (noise2(u * 320.0, v * 320.0, seed) - 0.5)
         tilt_u = grain * (noise2(u * 160.0, v * 160.0, seed + 1) - 0.5)
@@ -356,7 +356,7 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
     if m[GRIME] > 0.0:
         stain = 0.6 * noise3(x * 0.43, y * 0.43, z * 0.43, seed + 21)
         stain += 0.4 * noise3(x * 1.9, y * 1.9, z * 1.9, seed + 22)
-        shade *= 1.0 + m[GRIME] * 0.9 * (stain - 0.5)
+        shade *= 1.0 + m[GRIME] * 0.55 * (stain - 0.5)
         shade *= 1.0 + m[GRIME] * 0.12 * fine * (noise2(u * 210.0, v * 210.0, seed + 23) - 0.5)
     a = (1.0 - first) * (1.0 - third)
     b, c = first * (1.0 - third), third

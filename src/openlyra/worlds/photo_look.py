@@ -50,7 +50,7 @@ def random_look(rng: np.random.Generator) -> PhotoLook:
     tint = rng.normal(0, 0.03)
     rough = rng.random()
     return PhotoLook(
-        exposure=float(np.clip(rng.normal(0.0, 0.55), -1.8, 1.5)),
+        exposure=float(np.clip(rng.normal(-0.1, 0.45), -1.6, 0.9)),
         white_balance=(float(np.exp(warm)), float(np.exp(tint)), float(np.exp(-warm))),
         neutral=float(rng.uniform(0.0, 1.0)),
         contrast=float(rng.uniform(0.85, 1.35)),
@@ -60,7 +60,7 @@ def random_look(rng: np.random.Generator) -> PhotoLook:
         glow=float(rng.uniform(0.0, 0.12)),
         blur=float(rng.uniform(0.0, 0.5) if rough < 0.7 else rng.uniform(0.5, 1.3)),
         sharpen=float(rng.uniform(0.0, 0.8)) if rng.random() < 0.3 else 0.0,
-        noise=float(rng.uniform(0.0, 0.012) if rough < 0.75 else rng.uniform(0.01, 0.05)),
+        noise=float(rng.uniform(0.0, 0.01) if rng.random() < 0.8 else rng.uniform(0.01, 0.04)),
         jpeg=int(rng.integers(45, 95)) if rng.random() < 0.5 else None,
     )
 
@@ -70,7 +70,7 @@ def metered(light: NDArray[np.float32]) -> float:
     luma = light @ LUMA
     middle = float(np.exp(np.mean(np.log(np.clip(luma, 1e-3, 4.0)))))
     bright = float(np.percentile(luma, 95))
-    return float(np.clip(min(0.24 / middle, 1.6 / max(bright, 1e-3)), 0.15, 12.0))
+    return float(np.clip(min(0.22 / middle, 0.9 / max(bright, 1e-3)), 0.15, 12.0))
 
 
 def develop(

@@ -257,7 +257,7 @@ def gather(world, stack, x, y, z, nx, ny, nz, rays, seed, out):  # type: ignore[
     indoor = light[INDOOR] > 0
     # Beyond `reach` things hide no light: out of doors far walls are themselves lit.
     reach = 1e5 if indoor else 5.0
-    near = 0.45 if indoor else 0.9
+    near = 0.6 if indoor else 0.9
     tx, ty, tz, bx, by, bz = _frame(nx, ny, nz)
     phase, r, g, b = hash3(seed, 1, 2, 3), 0.0, 0.0, 0.0
     x, y, z = x + 2e-3 * nx, y + 2e-3 * ny, z + 2e-3 * nz
@@ -283,11 +283,13 @@ def gather(world, stack, x, y, z, nx, ny, nz, rays, seed, out):  # type: ignore[
             glow = world.materials[index, 17]
             cr, cg, cb = _average(world, index)
         if indoor:
-            hr, hg, hb = light[AMBIENT], light[AMBIENT] * 0.98, light[AMBIENT] * 0.95
+            # Ceilings and upper walls get more light than floors.
+            level = light[AMBIENT] * (1.05 - 0.3 * dy)
+            hr, hg, hb = level, level * 0.98, level * 0.95
         # Nearby colours bleed.
-        r += share * hr * (0.6 + 0.55 * cr) + min(2.0, glow) * cr
-        g += share * hg * (0.6 + 0.55 * cg) + min(2.0, glow) * cg
-        b += share * hb * (0.6 + 0.55 * cb) + min(2.0, glow) * cb
+        r += share * hr * (0.35 + 0.85 * cr) + min(2.0, glow) * cr
+        g += share * hg * (0.35 + 0.85 * cg) + min(2.0, glow) * cg
+        b += share * hb * (0.35 + 0.85 * cb) + min(2.0, glow) * cb
     r, g, b = r / rays, g / rays, b / rays
     for i in range(world.lamps.shape[0]):
         lx, ly, lz = world.lamps[i, 0] - x, world.lamps[i, 1] - y, world.lamps[i, 2] - z
