@@ -20,6 +20,7 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateRunCommand
     from openlyra.cli.info import InfoCommand
     from openlyra.cli.render import RenderCommand
+    from openlyra.cli.train import TrainDepthCommand
     from openlyra.cli.view import ViewCommand
     from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
@@ -33,6 +34,9 @@ def commands() -> tyro.extras.SubcommandApp:
     evaluate.command(name="run")(EvaluateRunCommand)
     evaluate.command(name="depth")(EvaluateDepthCommand)
     app.command(evaluate, name="evaluate")
+    train = tyro.extras.SubcommandApp()
+    train.command(name="depth")(TrainDepthCommand)
+    app.command(train, name="train")
     worlds = tyro.extras.SubcommandApp()
     worlds.command(name="make")(WorldsMakeCommand)
     worlds.command(name="show")(WorldsShowCommand)

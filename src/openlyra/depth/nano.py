@@ -50,10 +50,13 @@ class NanoDepth:
         weights: another file of weights, None for the package's.
         pixels: about how many pixels the network sees.
         planes: whether near-planes are made planes.
+        net: a network to use instead of weights from a file.
     """
 
-    def __init__(self, weights: str | None = None, pixels: int = 150_000, planes: bool = True) -> None:
-        self.net = load_depth_net(None if weights is None else Path(weights))
+    def __init__(
+        self, weights: str | None = None, pixels: int = 150_000, planes: bool = True, net: DepthNet | None = None
+    ) -> None:
+        self.net = net or load_depth_net(None if weights is None else Path(weights))
         self.pixels = pixels
         self.planes = planes
 
@@ -86,7 +89,7 @@ def look(net: DepthNet, image: Uint8Image, pixels: int) -> RawDepth:
     """Run the network on a photo, uint8 (H, W, 3), plain and mirrored, and average."""
     height, width = image.shape[:2]
     rows, columns = network_size(height, width, pixels)
-    photo = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    photo = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
     photo = F.interpolate(photo, size=(rows, columns), mode="bilinear", antialias=True, align_corners=False)
     both = torch.cat([photo.clamp(0, 1), photo.clamp(0, 1).flip(-1)]).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():

@@ -1,9 +1,8 @@
 """Nearly planar parts of an inverse depth map made exactly planar.
 
-A plane is linear in inverse depth, whatever the camera. Bumps of two or three percent on a facade are what makes it melt
-when the camera steps aside. Planes are found one after the other by random sampling of local fits (in the spirit of
-Fischler, Bolles, RANSAC, 1981); what lies within the tolerance of one is put on it, what lies beyond keeps its distance
-less the tolerance, so nothing tears.
+A plane is linear in inverse depth, whatever the camera. Bumps of two or three percent on a facade are what makes it
+melt when the camera steps aside. Planes are found one after the other by random sampling of local fits (in the spirit
+of Fischler, Bolles, RANSAC, 1981); what lies within the tolerance of one is put on it, and the change fades out beside.
 """
 
 from __future__ import annotations

@@ -38,12 +38,12 @@ def read_depth_net(path: Path, sha256: str | None = None) -> DepthNet:
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path}: {path.stat().st_size} bytes; weights of the depth network are far smaller")
     if sha256 is not None and (found := hashlib.sha256(path.read_bytes()).hexdigest()) != sha256:
-        raise InputError(f"{path}: damaged, its SHA-256 is {found[:12]}..., must be {sha256[:12]}...; reinstall openlyra")
+        raise InputError(f"{path}: damaged: SHA-256 {found[:12]}..., must be {sha256[:12]}...; reinstall openlyra")
     net = DepthNet()
     expected = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     try:
         with safe_open(path, "pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
             wrong = sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name))
             if wrong:
                 raise InputError(

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,47 +16,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 from openlyra.training.depth_data import Shards, batch_size, draw_batch
 from openlyra.training.depth_losses import DepthTruth, depth_loss
+from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
 
 Watch = Callable[[DepthNet], dict[str, object]]
-
-
-@dataclass(frozen=True)
-class TrainDepthSettings:
-    """What a training of the depth network depends on besides its data."""
-
-    steps: int = 6000
-    """Number of steps."""
-    batch: int = 8
-    """Views a step."""
-    rate: float = 4e-3
-    """Learning rate of the decoder, on weights scaled to unit size."""
-    encoder_rate: float = 6e-4
-    """Learning rate of the encoder."""
-    weight_decay: float = 1e-3
-    """Decoupled weight decay."""
-    average: float = 0.998
-    """Decay of the running mean of weights that is saved."""
-    warm_up: int = 100
-    """Steps until the rates are full; then they fall along a cosine to 2 %."""
-    window: int = 0
-    """Draw from the newest so many shards only; 0 from all."""
-    seed: int = 0
-    """Of batches and augmentation."""
-    threads: int = 1
-    """Threads of the network; on a shared laptop one and a core for rendering is faster than two."""
-
-    def check(self) -> None:
-        """Raise InputError for values that cannot work."""
-        for name in ("steps", "batch", "threads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--{name} {getattr(self, name)}: must be at least 1")
-        if not 0 <= self.average < 1:
-            raise InputError(f"--average {self.average}: must be in [0, 1)")
 
 
 class _Batches(IterableDataset):  # type: ignore[type-arg]
@@ -89,7 +55,7 @@ class DepthTrainer:
             start_from_imagenet(self.net)
         else:
             self.net.load_state_dict(load_file(start))
-        make_trainable(self.net).to(memory_format=torch.channels_last)
+        make_trainable(self.net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         encoder = list(self.net.encoder.parameters())
         inside = {id(parameter) for parameter in encoder}
         decoder = [parameter for parameter in self.net.parameters() if id(parameter) not in inside]
@@ -126,11 +92,11 @@ class DepthTrainer:
         """A plain network with the running mean of the weights."""
         own = {name: value.detach().clone() for name, value in self.net.named_parameters()}
         with torch.no_grad():
-            for name, value in self.net.named_parameters():
-                value.copy_(self.mean[name])
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(self.mean[name])
             weights = plain_weights(self.net)
-            for name, value in self.net.named_parameters():
-                value.copy_(own[name])
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(own[name])
         net = DepthNet()
         net.load_state_dict(weights)
         return net.eval()
@@ -157,14 +123,14 @@ class DepthTrainer:
             for name, value in self.net.named_buffers():
                 if name.endswith("scale"):
                     value.copy_(state[f"scale.{name}"])
-            for name, value in self.net.named_parameters():
-                value.copy_(state[f"weight.{name}"])
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(state[f"weight.{name}"])
                 self.mean[name].copy_(state[f"mean.{name}"])
                 moments = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-                self.optimiser.state[value] = {
-                    key: moment.to(memory_format=torch.preserve_format) if moment.ndim == 0 else
-                    torch.empty_like(value).copy_(moment) for key, moment in moments.items()
-                }  # fmt: skip
+                self.optimiser.state[parameter] = {
+                    key: moment if moment.ndim == 0 else torch.empty_like(parameter).copy_(moment)
+                    for key, moment in moments.items()
+                }
 
     def export(self, path: Path) -> None:
         """Write the averaged weights in half precision, as the package ships them."""

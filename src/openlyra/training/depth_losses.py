@@ -58,7 +58,7 @@ def depth_loss(
     """The sum of all terms, a scalar, and the terms by name."""
     weights = weights or LossWeights()
     solid = ~truth.sky
-    residual = _normalised(said.inverse) - _normalised(truth.inverse)
+    residual = (_normalised(said.inverse, solid) - _normalised(truth.inverse, solid)).clamp(-10, 10)
     log_residual = torch.log(said.inverse) - torch.log(truth.inverse.clamp_min(1e-4))
     centred = log_residual - _median(log_residual, solid)[:, None, None]
     wild = centred.clamp(-3, 3)
@@ -82,16 +82,20 @@ def _mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
-def _median(values: Tensor, mask: Tensor) -> Tensor:
+def _median(values: Tensor, mask: Tensor, detach: bool = True) -> Tensor:
     """Median of each image inside its mask, (B,); 0 where the mask is empty."""
-    medians = [v[m].median() if bool(m.any()) else v.new_zeros(()) for v, m in zip(values.detach(), mask)]
-    return torch.stack(medians)
+    values = values.detach() if detach else values
+    return torch.stack([v[m].median() if bool(m.any()) else v.new_zeros(()) for v, m in zip(values, mask)])
 
 
-def _normalised(inverse: Tensor) -> Tensor:
-    """Each image minus its median, over its mean deviation from it: free of scale and shift (Ranftl et al., 2020)."""
-    centred = inverse - inverse.flatten(1).median(1)[0][:, None, None]
-    return centred / (centred.abs().mean((1, 2), keepdim=True) + 1e-4)
+def _normalised(inverse: Tensor, solid: Tensor) -> Tensor:
+    """Each image minus its median, over its mean deviation from it: free of scale and shift (Ranftl et al., 2020).
+
+    Both are those of the solid pixels: a picture that is mostly sky has no scale in its sky.
+    """
+    centred = inverse - _median(inverse, solid, detach=False)[:, None, None]
+    spread = (centred.abs() * solid).sum((1, 2)) / solid.sum((1, 2)).clamp_min(1)
+    return centred / (spread[:, None, None] + 1e-4)
 
 
 def _trimmed(residual: Tensor, mask: Tensor) -> Tensor:

