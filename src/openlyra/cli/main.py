@@ -18,12 +18,14 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.convert import ConvertCommand
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
-    from openlyra.cli.evaluate import EvaluateReconstructionCommand, EvaluateRunCommand
+    from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateReconstructionCommand, EvaluateRunCommand
     from openlyra.cli.info import InfoCommand
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
+    from openlyra.cli.train import TrainDepthCommand
     from openlyra.cli.view import ViewCommand
+    from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
     app = tyro.extras.SubcommandApp()
     for name, command in {
@@ -34,8 +36,16 @@ def commands() -> tyro.extras.SubcommandApp:
     evaluate = tyro.extras.SubcommandApp()
     evaluate.command(name="run")(EvaluateRunCommand)
     evaluate.command(name="reconstruction")(EvaluateReconstructionCommand)
+    evaluate.command(name="depth")(EvaluateDepthCommand)
     app.command(evaluate, name="evaluate")
     app.command(models_app(), name="models")
+    train = tyro.extras.SubcommandApp()
+    train.command(name="depth")(TrainDepthCommand)
+    app.command(train, name="train")
+    worlds = tyro.extras.SubcommandApp()
+    worlds.command(name="make")(WorldsMakeCommand)
+    worlds.command(name="show")(WorldsShowCommand)
+    app.command(worlds, name="worlds")
     return app
 
 

@@ -25,6 +25,7 @@ class BackendInfo:
 
 
 BACKENDS: dict[str, BackendInfo] = {
+    "nano": BackendInfo("nano", "NanoDepth", "a small network that the package carries"),
     "layout": BackendInfo("layout", "LayoutDepth", "ground, walls and sky from lines and colour; no weights"),
     "depth-anything": BackendInfo("depth_anything", "DepthAnything", "Depth Anything V2 or 3, weights from the Hub"),
 }

@@ -1,0 +1,108 @@
+"""``openlyra train``: networks made anew, on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from openlyra.cli.console import Verbosity, say
+from openlyra.errors import InputError, OutputExistsError
+from openlyra.training.depth_settings import TrainDepthSettings
+
+if TYPE_CHECKING:
+    from openlyra.training.depth import Watch
+
+FIRST_SHARDS = 4
+"""Shards that must be there before the first step."""
+
+
+@dataclass(frozen=True)
+class TrainDepthCommand:
+    """Train the depth network on procedural worlds, which are drawn beside it. Interrupt at will, go on with --resume.
+
+    Example: openlyra train depth -o depth-training --shards 400
+    """
+
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for checkpoint.safetensors, depth_nano.safetensors (the result) and log.jsonl."""
+    settings: tyro.conf.OmitArgPrefixes[TrainDepthSettings]
+    shards: int = 400
+    """Shards of 16 views to draw in all; 0 draws nothing and takes what the data folder holds."""
+    data: Path | None = None
+    """Folder of the shards; <output>/data if not given."""
+    start: Path | None = None
+    """Weights to start from; an ImageNet encoder (extra `train`) and a random decoder if not given."""
+    resume: bool = False
+    """Continue an interrupted training."""
+    watch: tuple[Path, ...] = ()
+    """.npz files with measured depth to try the network on now and then; never trained on."""
+    verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        from openlyra.training.depth import DepthTrainer, train_depth
+
+        checkpoint = self.output / "checkpoint.safetensors"
+        if checkpoint.exists() and not self.resume:
+            raise OutputExistsError(f"{self.output}: holds a training; continue it with --resume or give a new folder")
+        if self.resume and not checkpoint.exists():
+            raise InputError(f"{self.output}: holds no checkpoint to resume from")
+        watch = watcher(self.watch) if self.watch else None
+        trainer = DepthTrainer(self.settings, self.start)
+        if self.resume:
+            trainer.resume(checkpoint)
+        data = self.data or self.output / "data"
+        with drawing(data, self.shards):
+            say(f"training from step {trainer.step}; figures go to {self.output}/log.jsonl", self.verbosity)
+            try:
+                train_depth(trainer, data, self.output, watch=watch)
+            except KeyboardInterrupt:
+                say("interrupted; continue with --resume", self.verbosity)
+                return 130
+        say(f"done: {self.output}/depth_nano.safetensors", self.verbosity)
+        return 0
+
+
+@contextmanager
+def drawing(data: Path, shards: int) -> Iterator[None]:
+    """Draw shards in a process of its own, at low priority, for as long as the context lasts; waits for the first."""
+    data.mkdir(parents=True, exist_ok=True)
+    artist = None
+    if shards > 0:
+        artist = subprocess.Popen([sys.executable, "-m", "openlyra.training.depth_shards", str(data), str(shards)])
+    try:
+        while artist is not None and len(list(data.glob("*.safetensors"))) < min(FIRST_SHARDS, shards):
+            if artist.poll() not in (None, 0):
+                raise InputError(f"{data}: drawing views failed; see the message above")
+            time.sleep(0.5)
+        if not any(data.glob("*.safetensors")):
+            raise InputError(f"{data}: holds no shards; give --shards to draw some")
+        yield
+    finally:
+        if artist is not None:
+            artist.terminate()
+            artist.wait()
+
+
+def watcher(files: tuple[Path, ...]) -> Watch:
+    """A function that measures a network on photos with measured depth; the files are read at once."""
+    from openlyra.depth.nano import NanoDepth
+    from openlyra.evaluation.depth import read_rgbd, score_aligned
+    from openlyra.models.depth_net import DepthNet
+
+    photos = [read_rgbd(path) for path in files]
+
+    def watch(net: DepthNet) -> dict[str, object]:
+        backend = NanoDepth(net=net)
+        figures = {photo.name: score_aligned(1.0 / backend.estimate(photo.rgb).depth, photo.depth) for photo in photos}
+        return {name: [round(score.delta1, 4), round(score.absrel, 4)] for name, score in figures.items()}
+
+    return watch

@@ -1,0 +1,142 @@
+"""Depth from the small network the package ships; no download.
+
+The network sees the photo at about 130,000 pixels, plain and mirrored. What follows runs on the photo's own pixels:
+near-planes are made planes, soft outlines are snapped to edges of the photo, the sky is cut out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from openlyra.depth.base import DepthResult, Float32Map, Mask, Uint8Image, check_image, place_sky
+from openlyra.depth.filters import guided_filter, opponent
+from openlyra.depth.planes import flatten_planes
+from openlyra.depth.refine import sharpen_depth
+from openlyra.models.depth_net import STRIDE, DepthNet
+from openlyra.models.depth_weights import load_depth_net
+
+NEAREST, FARTHEST = 0.25, 250.0
+"""Bounds of everything that is not sky, in metres."""
+LEAST_FOV, GREATEST_FOV = 15.0, 110.0
+"""Bounds in degrees of what is believed of the vertical field of view."""
+
+
+@dataclass(frozen=True)
+class RawDepth:
+    """What the network says, at its own resolution."""
+
+    inverse: Float32Map
+    """(h, w) inverse depth times focal length over diagonal."""
+    sky: Float32Map
+    """(h, w) logits."""
+    spread: Float32Map
+    """(h, w) expected absolute error of log depth."""
+    focal: float
+    """Focal length over image diagonal."""
+
+
+class NanoDepth:
+    """The `nano` backend.
+
+    Args of the constructor:
+        weights: another file of weights, None for the package's.
+        pixels: about how many pixels the network sees.
+        planes: whether near-planes are made planes.
+        net: a network to use instead of weights from a file.
+    """
+
+    def __init__(
+        self, weights: str | None = None, pixels: int = 150_000, planes: bool = True, net: DepthNet | None = None
+    ) -> None:
+        self.net = net or load_depth_net(None if weights is None else Path(weights))
+        self.pixels = pixels
+        self.planes = planes
+
+    def estimate(self, image: Uint8Image, focal: float | None = None) -> DepthResult:
+        """Depth in metres of a photo, uint8 (H, W, 3); `focal` in pixels if known, else the network's guess."""
+        given = focal
+        check_image(image, focal)
+        raw = look(self.net, image, self.pixels)
+        height, width = image.shape[:2]
+        diagonal = math.hypot(height, width)
+        focal = given if given is not None else believed_focal(raw.focal * diagonal, height)
+        inverse = flatten_planes(raw.inverse) if self.planes else raw.inverse
+        full = _grown(inverse, height, width)
+        sky = _sky_mask(raw, image)
+        depth = np.clip(focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
+        depth = sharpen_depth(depth, image)
+        confidence = np.exp(-2.0 * _grown(raw.spread, height, width))
+        return DepthResult(
+            depth=place_sky(depth, sky),
+            valid=np.ones(depth.shape, bool),
+            sky=sky,
+            focal=float(focal),
+            confidence=np.clip(confidence, 0, 1).astype(np.float32),
+            backend="nano",
+            licence="Apache-2.0",
+        )
+
+
+def look(net: DepthNet, image: Uint8Image, pixels: int) -> RawDepth:
+    """Run the network on a photo, uint8 (H, W, 3), plain and mirrored, and average."""
+    height, width = image.shape[:2]
+    rows, columns = network_size(height, width, pixels)
+    photo = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
+    photo = F.interpolate(photo, size=(rows, columns), mode="bilinear", antialias=True, align_corners=False)
+    both = torch.cat([photo.clamp(0, 1), photo.clamp(0, 1).flip(-1)]).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        said = net(both)
+
+    def averaged(values: torch.Tensor) -> NDArray[np.float32]:
+        return ((values[0] + values[1].flip(-1)) / 2).numpy()
+
+    return RawDepth(
+        inverse=averaged(said.inverse),
+        sky=averaged(said.sky),
+        spread=averaged(said.spread.clamp(-6, 2).exp()),
+        focal=float(said.log_focal.mean().exp()),
+    )
+
+
+def network_size(height: int, width: int, pixels: int) -> tuple[int, int]:
+    """Rows and columns, multiples of 32, of about `pixels` pixels and the photo's shape (sides within 1:4)."""
+    ratio = min(max(width / height, 0.25), 4.0)
+    rows = max(2, round(math.sqrt(pixels / ratio) / STRIDE))
+    columns = max(2, round(math.sqrt(pixels * ratio) / STRIDE))
+    return rows * STRIDE, columns * STRIDE
+
+
+def believed_focal(focal: float, height: int) -> float:
+    """A guessed focal length in pixels, within the bounds of the vertical field of view."""
+    longest = height / 2 / math.tan(math.radians(LEAST_FOV) / 2)
+    shortest = height / 2 / math.tan(math.radians(GREATEST_FOV) / 2)
+    return min(max(focal, shortest), longest)
+
+
+def _grown(values: Float32Map, height: int, width: int) -> Float32Map:
+    tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
+    return F.interpolate(tensor, size=(height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
+
+
+def _sky_mask(raw: RawDepth, image: Uint8Image) -> Mask:
+    """bool (H, W): where the sky is more likely than not, its outline drawn along the photo's edges."""
+    height, width = image.shape[:2]
+    if not (raw.sky > 0).any():
+        return np.zeros((height, width), bool)
+    brightness = opponent(image)[..., 0]
+    logits = _grown(np.clip(raw.sky, -4, 4), height, width)
+    fine = guided_filter(brightness, logits, max(2, height // 120), 4e-4)
+    mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
+    labels, count = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    keep = sizes >= max(16, height * width // 8000)
+    keep[0] = False
+    return np.asarray(keep[labels])

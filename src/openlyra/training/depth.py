@@ -1,0 +1,177 @@
+"""The loop that trains the depth network. A step's batch depends on the seed and the step alone (and on which shards
+there are), so an interrupted training goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from openlyra.models.depth_net import DepthNet
+from openlyra.training.depth_data import Shards, batch_size, draw_batch
+from openlyra.training.depth_losses import DepthTruth, depth_loss
+from openlyra.training.depth_settings import TrainDepthSettings
+from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
+
+Watch = Callable[[DepthNet], dict[str, object]]
+
+
+class _Batches(IterableDataset):  # type: ignore[type-arg]
+    """Batches of all steps from one on, in order."""
+
+    def __init__(self, folder: Path, settings: TrainDepthSettings, first: int) -> None:
+        self.folder, self.settings, self.first = folder, settings, first
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        torch.set_num_threads(1)
+        shards = Shards(self.folder, self.settings.window)
+        for step in range(self.first, self.settings.steps):
+            if step % 25 == 0:
+                shards.refresh()
+            random = np.random.default_rng([self.settings.seed, step])
+            size = batch_size(step / self.settings.steps, random)
+            photos, truth = draw_batch(shards, self.settings.batch, size, random)
+            yield photos, truth.inverse, truth.log_focal
+
+
+class DepthTrainer:
+    """Network, optimiser, running mean and step count of one training, kept in one file."""
+
+    def __init__(self, settings: TrainDepthSettings, start: Path | None = None) -> None:
+        settings.check()
+        self.settings = settings
+        self.net = DepthNet()
+        torch.manual_seed(settings.seed)
+        if start is None:
+            start_from_imagenet(self.net)
+        else:
+            self.net.load_state_dict(load_file(start))
+        make_trainable(self.net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        encoder = list(self.net.encoder.parameters())
+        inside = {id(parameter) for parameter in encoder}
+        decoder = [parameter for parameter in self.net.parameters() if id(parameter) not in inside]
+        self.rates = (settings.encoder_rate, settings.rate)
+        self.optimiser = torch.optim.AdamW(
+            [{"params": encoder}, {"params": decoder}], lr=1e-3, weight_decay=settings.weight_decay, fused=True
+        )
+        self.mean = {name: value.detach().clone() for name, value in self.net.named_parameters()}
+        self.step = 0
+
+    def learn(self, photos: Tensor, truth: DepthTruth) -> dict[str, float]:
+        """One step on photos (B, 3, H, W) in [0, 1]. Returns the loss and its terms."""
+        settings = self.settings
+        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / settings.steps)))
+        for group, rate in zip(self.optimiser.param_groups, self.rates):
+            group["lr"] = rate * min(1.0, (self.step + 1) / settings.warm_up) * fall
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            said = self.net(photos.contiguous(memory_format=torch.channels_last))
+        loss, terms = depth_loss(said, truth)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        if bool(torch.isfinite(norm)):
+            self.optimiser.step()
+        self.step += 1
+        decay = min(settings.average, self.step / (self.step + 10))
+        with torch.no_grad():
+            for name, value in self.net.named_parameters():
+                self.mean[name].lerp_(value, 1 - decay)
+        values = {"loss": loss, "norm": norm} | terms
+        return {name: round(float(value.detach()), 4) for name, value in values.items()}
+
+    def averaged(self) -> DepthNet:
+        """A plain network with the running mean of the weights."""
+        own = {name: value.detach().clone() for name, value in self.net.named_parameters()}
+        with torch.no_grad():
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(self.mean[name])
+            weights = plain_weights(self.net)
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(own[name])
+        net = DepthNet()
+        net.load_state_dict(weights)
+        return net.eval()
+
+    def save(self, path: Path) -> None:
+        """Write everything a continuation needs, in one go."""
+        state = {"step": torch.tensor(self.step)}
+        for name, value in self.net.named_parameters():
+            state[f"weight.{name}"], state[f"mean.{name}"] = value.detach(), self.mean[name]
+            for key, moment in self.optimiser.state.get(value, {}).items():
+                state[f"{key}.{name}"] = moment
+        for name, value in self.net.named_buffers():
+            if name.endswith("scale"):
+                state[f"scale.{name}"] = value
+        part = path.with_suffix(".part")
+        save_file({name: value.contiguous() for name, value in state.items()}, part)
+        part.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        state = load_file(path)
+        self.step = int(state["step"])
+        with torch.no_grad():
+            for name, value in self.net.named_buffers():
+                if name.endswith("scale"):
+                    value.copy_(state[f"scale.{name}"])
+            for name, parameter in self.net.named_parameters():
+                parameter.copy_(state[f"weight.{name}"])
+                self.mean[name].copy_(state[f"mean.{name}"])
+                moments = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                self.optimiser.state[parameter] = {
+                    key: moment if moment.ndim == 0 else torch.empty_like(parameter).copy_(moment)
+                    for key, moment in moments.items()
+                }
+
+    def export(self, path: Path) -> None:
+        """Write the averaged weights in half precision, as the package ships them."""
+        weights = {name: value.half().contiguous() for name, value in self.averaged().state_dict().items()}
+        part = path.with_suffix(".part")
+        save_file(weights, part)
+        part.replace(path)
+
+
+def train_depth(
+    trainer: DepthTrainer, data: Path, output: Path, *, workers: int = 1, watch: Watch | None = None,
+    log_every: int = 50, save_every: int = 250,
+) -> None:  # fmt: skip
+    """Train on the shards of a folder; writes checkpoint, weights and log.jsonl into `output`.
+
+    Args:
+        workers: processes that make batches; 0 makes them in this one.
+        watch: called with the averaged network after each checkpoint; what it returns goes to the log.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(trainer.settings.threads)
+    loader: DataLoader[tuple[Tensor, Tensor, Tensor]] = DataLoader(
+        _Batches(data, trainer.settings, trainer.step), batch_size=None, num_workers=min(workers, 1),
+        prefetch_factor=4 if workers else None,
+    )  # fmt: skip
+    started, before = time.monotonic(), trainer.step
+    with open(output / "log.jsonl", "a") as log:
+
+        def note(values: dict[str, object]) -> None:
+            seconds = round(time.monotonic() - started, 1)
+            log.write(json.dumps({"step": trainer.step, "seconds": seconds} | values) + "\n")
+            log.flush()
+
+        note({"settings": asdict(trainer.settings)})
+        for photos, inverse, log_focal in loader:
+            values = trainer.learn(photos, DepthTruth(inverse, inverse == 0, log_focal))
+            if trainer.step % log_every == 0:
+                speed = (trainer.step - before) * trainer.settings.batch / (time.monotonic() - started)
+                note({**values, "views_per_second": round(speed, 2)})
+            if trainer.step % save_every == 0 or trainer.step == trainer.settings.steps:
+                trainer.save(output / "checkpoint.safetensors")
+                trainer.export(output / "depth_nano.safetensors")
+                if watch is not None:
+                    note(watch(trainer.averaged()))

@@ -1,0 +1,41 @@
+"""What a training of the depth network can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from openlyra.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainDepthSettings:
+    """What a training of the depth network depends on besides its data."""
+
+    steps: int = 6000
+    """Number of steps."""
+    batch: int = 8
+    """Views a step."""
+    rate: float = 6e-3
+    """Learning rate of the decoder, on weights scaled to unit size."""
+    encoder_rate: float = 8e-4
+    """Learning rate of the encoder."""
+    weight_decay: float = 1e-3
+    """Decoupled weight decay."""
+    average: float = 0.995
+    """Decay of the running mean of weights that is saved."""
+    warm_up: int = 100
+    """Steps until the rates are full; then they fall along a cosine to 2 %."""
+    window: int = 0
+    """Draw from the newest so many shards only; 0 from all."""
+    seed: int = 0
+    """Of batches and augmentation."""
+    threads: int = 1
+    """Threads of the network; on a shared laptop one and a core for rendering is faster than two."""
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        for name in ("steps", "batch", "threads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} {getattr(self, name)}: must be at least 1")
+        if not 0 <= self.average < 1:
+            raise InputError(f"--average {self.average}: must be in [0, 1)")

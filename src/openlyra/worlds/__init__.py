@@ -1,0 +1,1 @@
+"""Procedural worlds: an endless, seeded source of static scenes with exact ground truth."""

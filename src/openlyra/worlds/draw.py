@@ -1,0 +1,184 @@
+"""The passes that make a picture of a world (numba): truth, gathered light on a coarse grid, colour, outlines."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from openlyra.worlds.kernels import INFINITY, LEAN, OPTIONS
+from openlyra.worlds.noise import hash3
+from openlyra.worlds.packed import NO_HIT
+from openlyra.worlds.shade import gather, hemisphere, shade, sunlit
+from openlyra.worlds.sky import sky_color
+from openlyra.worlds.trace import STACK, nearest, normal_at
+
+FAR_SKY = 1e4
+"""z-depth written where there is sky, metres."""
+SUN_BLUR = 0.012
+"""Radius of the sun as its shadows' edges see it, radians."""
+STEP = 3
+"""Pixels from one gathering point to the next."""
+
+
+@njit(**LEAN)
+def _ray(camera, column, row):  # type: ignore[no-untyped-def]
+    """Direction with z = 1 in the camera, in world axes, so that t is z-depth."""
+    a, b = (column - camera[14]) / camera[12], (row - camera[15]) / camera[13]
+    return (
+        camera[0] * a + camera[1] * b + camera[2], camera[4] * a + camera[5] * b + camera[6],
+        camera[8] * a + camera[9] * b + camera[10],
+    )  # fmt: skip
+
+
+@njit(**OPTIONS)
+def truth_pass(world, camera, depth, what, face, normal):  # type: ignore[no-untyped-def]
+    """z-depth (H, W), what and face hit (H, W), normals in the world (H, W, 3)."""
+    stack = np.zeros(STACK, np.int64)
+    ox, oy, oz = camera[3], camera[7], camera[11]
+    for i in range(depth.shape[0]):
+        for j in range(depth.shape[1]):
+            dx, dy, dz = _ray(camera, j + 0.5, i + 0.5)
+            t, w, f = nearest(world, stack, ox, oy, oz, dx, dy, dz, 1e-4, INFINITY)
+            depth[i, j], what[i, j], face[i, j] = t, w, f
+            if w == NO_HIT:
+                depth[i, j] = FAR_SKY
+                continue
+            a, b, c = normal_at(world, w, f, ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz)
+            normal[i, j, 0], normal[i, j, 1], normal[i, j, 2] = a, b, c
+
+
+@njit(**OPTIONS)
+def gather_pass(world, camera, depth, what, normal, rays, points, lights):  # type: ignore[no-untyped-def]
+    """On every STEP-th pixel: world point and normal (h, w, 6) and the light gathered there (h, w, 3)."""
+    stack = np.zeros(STACK, np.int64)
+    for i in range(points.shape[0]):
+        for j in range(points.shape[1]):
+            row, column = min(depth.shape[0] - 1, i * STEP), min(depth.shape[1] - 1, j * STEP)
+            points[i, j, 0] = INFINITY
+            if what[row, column] == NO_HIT:
+                continue
+            dx, dy, dz = _ray(camera, column + 0.5, row + 0.5)
+            t = depth[row, column]
+            x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
+            nx, ny, nz = normal[row, column]
+            points[i, j, 0], points[i, j, 1], points[i, j, 2] = x, y, z
+            points[i, j, 3], points[i, j, 4], points[i, j, 5] = nx, ny, nz
+            gather(world, stack, x, y, z, nx, ny, nz, rays, i * 7919 + j, lights[i, j])
+
+
+@njit(**LEAN)
+def _light_at(world, points, lights, row, column, x, y, z, nx, ny, nz, depth):  # type: ignore[no-untyped-def]
+    """Gathered light near a pixel, from points that lie on the same surface."""
+    i0, j0 = int(row / STEP) - 1, int(column / STEP) - 1
+    r, g, b, total = 0.0, 0.0, 0.0, 0.0
+    narrow = 1.0 / (0.02 * depth + 0.01)
+    for i in range(max(0, i0), min(points.shape[0], i0 + 4)):
+        for j in range(max(0, j0), min(points.shape[1], j0 + 4)):
+            p = points[i, j]
+            if p[0] == INFINITY:
+                continue
+            agree = p[3] * nx + p[4] * ny + p[5] * nz
+            if agree < 0.5:
+                continue
+            away = abs((p[0] - x) * nx + (p[1] - y) * ny + (p[2] - z) * nz) * narrow
+            if away > 3.0:
+                continue
+            di, dj = (i * STEP + 0.5 - row) / STEP, (j * STEP + 0.5 - column) / STEP
+            weight = math.exp(-0.7 * (di * di + dj * dj) - away * away) * agree**8
+            r, g, b = r + weight * lights[i, j, 0], g + weight * lights[i, j, 1], b + weight * lights[i, j, 2]
+            total += weight
+    if total < 1e-4:
+        r, g, b = hemisphere(world.light, -ny)
+        return 0.75 * r, 0.75 * g, 0.75 * b
+    return r / total, g / total, b / total
+
+
+@njit(**LEAN)
+def _color(world, stack, camera, points, lights, row, column, dx, dy, dz, t, what, face, nx, ny, nz, sun):  # type: ignore[no-untyped-def]
+    """Colour of what a ray hit."""
+    x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
+    length = math.sqrt(dx * dx + dy * dy + dz * dz)
+    r, g, b = _light_at(world, points, lights, row, column, x, y, z, nx, ny, nz, t)
+    foot = t / camera[13]
+    return shade(
+        world, stack, what, face, x, y, z, nx, ny, nz, dx / length, dy / length, dz / length, t * length, foot, sun,
+        r, g, b,
+    )  # fmt: skip
+
+
+@njit(**LEAN)
+def _background(world, dx, dy, dz):  # type: ignore[no-untyped-def]
+    length = math.sqrt(dx * dx + dy * dy + dz * dz)
+    r, g, b = sky_color(world.sky, world.light, dx / length, dy / length, dz / length, True)
+    if world.light[15] > 0.0:
+        # Fog thick enough to hide things at 300 m also veils the sky near the horizon.
+        height = max(0.0, -dy / length)
+        veil = (1.0 - math.exp(-300.0 * world.light[15])) * math.exp(-6.0 * height)
+        r, g, b = r + veil * (world.fog[0] - r), g + veil * (world.fog[1] - g), b + veil * (world.fog[2] - b)
+    return r, g, b
+
+
+@njit(**OPTIONS)
+def color_pass(world, camera, depth, what, face, normal, points, lights, sun, rgb):  # type: ignore[no-untyped-def]
+    """One sample a pixel: rgb (H, W, 3) linear, sun (H, W) 0 or 1."""
+    stack, shadow = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64)
+    for i in range(depth.shape[0]):
+        for j in range(depth.shape[1]):
+            dx, dy, dz = _ray(camera, j + 0.5, i + 0.5)
+            w = what[i, j]
+            if w == NO_HIT:
+                r, g, b = _background(world, dx, dy, dz)
+            else:
+                t = depth[i, j]
+                nx, ny, nz = normal[i, j]
+                x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
+                sun[i, j] = sunlit(world, shadow, x, y, z, nx, ny, nz, t, 0.0, 0.0)
+                r, g, b = _color(world, stack, camera, points, lights, i + 0.5, j + 0.5, dx, dy, dz, t, w, face[i, j],
+                                 nx, ny, nz, sun[i, j])  # fmt: skip
+            rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = r, g, b
+
+
+@njit(**LEAN)
+def _is_outline(depth, what, face, sun, i, j):  # type: ignore[no-untyped-def]
+    """Whether a pixel's neighbours show another surface, or another side of a shadow's edge."""
+    for k in range(4):
+        a, b = i + (k == 0) - (k == 1), j + (k == 2) - (k == 3)
+        if 0 <= a < depth.shape[0] and 0 <= b < depth.shape[1]:
+            if what[a, b] != what[i, j] or face[a, b] != face[i, j] or sun[a, b] != sun[i, j]:
+                return True
+            if abs(depth[a, b] - depth[i, j]) > 0.1 * depth[i, j] and what[i, j] >= 0:
+                return True
+    return False
+
+
+@njit(**OPTIONS)
+def outline_pass(world, camera, depth, what, face, sun, points, lights, samples, rgb):  # type: ignore[no-untyped-def]
+    """More samples on outlines and shadow edges; changes rgb (H, W, 3) in place, the truth stays that of the centre."""
+    stack, shadow = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64)
+    for i in range(depth.shape[0]):
+        for j in range(depth.shape[1]):
+            if not _is_outline(depth, what, face, sun, i, j):
+                continue
+            red, green, blue = rgb[i, j]
+            limit = 4.0
+            red, green, blue = min(limit, red), min(limit, green), min(limit, blue)
+            for k in range(samples):
+                # Points of a turned grid around the centre.
+                angle = 2.0 * math.pi * (k + 0.5 * hash3(i, j, 1, 1)) / samples
+                row, column = i + 0.5 + 0.36 * math.sin(angle), j + 0.5 + 0.36 * math.cos(angle)
+                dx, dy, dz = _ray(camera, column, row)
+                t, w, f = nearest(world, stack, camera[3], camera[7], camera[11], dx, dy, dz, 1e-4, INFINITY)
+                if w == NO_HIT:
+                    r, g, b = _background(world, dx, dy, dz)
+                else:
+                    x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
+                    nx, ny, nz = normal_at(world, w, f, x, y, z, dx, dy, dz)
+                    a, b = SUN_BLUR * math.cos(angle), SUN_BLUR * math.sin(angle)
+                    lit = sunlit(world, shadow, x, y, z, nx, ny, nz, t, a, b)
+                    r, g, b = _color(world, stack, camera, points, lights, row, column, dx, dy, dz, t, w, f, nx, ny, nz,
+                                     lit)  # fmt: skip
+                red, green, blue = red + min(limit, r), green + min(limit, g), blue + min(limit, b)
+            share = 1.0 / (samples + 1)
+            rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = red * share, green * share, blue * share

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file as save_numpy
+from safetensors.torch import load_file, save_file
+
+from openlyra.errors import InputError
+from openlyra.models.depth_net import DepthNet, DepthPrediction
+from openlyra.models.depth_weights import read_depth_net
+from openlyra.training.depth import DepthTrainer, train_depth
+from openlyra.training.depth_data import Shards, View, as_truth, draw_batch
+from openlyra.training.depth_losses import DepthTruth, depth_loss
+from openlyra.training.depth_settings import TrainDepthSettings
+from openlyra.training.depth_start import make_trainable, plain_weights
+
+
+def ramp_view(seed: int = 0) -> View:
+    """A floor under a sky: depth falls from 8 m to 1 m over the lower half."""
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(0, 80, (128, 160, 3), np.uint8)
+    rgb[:64] += 120
+    depth = np.zeros((128, 160), np.float32)
+    depth[64:] = (1 / np.linspace(1 / 8, 1, 64))[:, None]
+    return View(rgb, depth, 120.0)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for number in range(2):
+        views = [ramp_view(10 * number + i) for i in range(4)]
+        save_numpy(
+            {"rgb": np.stack([v.rgb for v in views]), "depth": np.stack([v.depth for v in views]).astype(np.float16),
+             "focal": np.array([v.focal for v in views], np.float32)},
+            folder / f"{number:06d}.safetensors",
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    torch.manual_seed(3)
+    save_file(dict(DepthNet().state_dict()), tmp_path / "start.safetensors")
+    return tmp_path / "start.safetensors"
+
+
+def perfect(truth: DepthTruth, factor: float = 1.0) -> DepthPrediction:
+    inverse = (truth.inverse * factor).clamp_min(1e-4)
+    return DepthPrediction(inverse, truth.sky.float() * 20 - 10, torch.full_like(inverse, -6.0), truth.log_focal)
+
+
+def test_truth_scores_best_and_a_factor_costs_only_metres() -> None:
+    truth = as_truth(ramp_view())
+    _, best = depth_loss(perfect(truth), truth)
+    for name in ("affine", "gradient", "log", "log_gradient", "metric", "sky", "focal"):
+        assert float(best[name]) < 2e-3, name
+    _, doubled = depth_loss(perfect(truth, 2.0), truth)
+    assert float(doubled["metric"]) == pytest.approx(np.log(2), rel=1e-3)
+    assert float(doubled["log"]) < 1e-5 and float(doubled["affine"]) < 2e-3
+
+
+def test_bumps_on_a_plane_cost_the_plane_term() -> None:
+    truth = as_truth(ramp_view())
+    wave = 1 + 0.05 * torch.sin(torch.arange(160.0) / 3)
+    bumpy = perfect(truth)._replace(inverse=(truth.inverse * wave).clamp_min(1e-4))
+    plane = [float(depth_loss(said, truth)[1]["plane"]) for said in (perfect(truth), bumpy)]
+    assert plane[1] > 20 * plane[0] and plane[1] > 0.05
+
+
+def test_augmented_views_keep_their_geometry(shards: Path) -> None:
+    """On the floor, inverse depth along a column stays linear, whatever the crop, and its size fits the lens."""
+    random = np.random.default_rng(5)
+    photos, truth = draw_batch(Shards(shards), 6, (64, 96), random)
+    assert photos.shape == (6, 3, 64, 96) and 0 <= photos.min() and photos.max() <= 1
+    assert truth.sky.any() and (truth.inverse[~truth.sky] > 0).all()
+    ratio = truth.log_focal.exp()
+    assert (ratio > 120 / np.hypot(128, 160) - 1e-6).all()  # crops are longer lenses
+    nearest = (ratio[:, None, None] / truth.inverse.clamp_min(1e-6)).amin((1, 2))
+    assert ((nearest > 0.99) & (nearest < 3)).all()
+
+
+def test_parametrised_weights_compute_the_same(start: Path) -> None:
+    net = DepthNet()
+    net.load_state_dict(load_file(start))
+    photo = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        before = net(photo).inverse
+        make_trainable(net)
+        torch.testing.assert_close(net(photo).inverse, before, rtol=1e-4, atol=1e-6)
+    assert plain_weights(net).keys() == DepthNet().state_dict().keys()
+
+
+def test_training_lowers_the_loss_on_a_fixed_set(shards: Path, start: Path) -> None:
+    trainer = DepthTrainer(TrainDepthSettings(steps=40, warm_up=3, rate=1e-2, encoder_rate=2e-3), start)
+    photos, truth = draw_batch(Shards(shards), 2, (64, 64), np.random.default_rng(0))
+    losses = [trainer.learn(photos, truth)["loss"] for _ in range(14)]
+    assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:2])
+
+
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    shards: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openlyra.training.depth_data.SMALL", ((64, 64), (32, 64)))
+    monkeypatch.setattr("openlyra.training.depth_data.LARGE", ((64, 96),))
+    settings = TrainDepthSettings(steps=4, batch=2, warm_up=2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train_depth(DepthTrainer(settings, start), shards, whole, workers=0, save_every=2, log_every=1)
+
+    class Killed(Exception):
+        pass
+
+    def kill(net: DepthNet) -> dict[str, object]:
+        raise Killed
+
+    with pytest.raises(Killed):
+        train_depth(DepthTrainer(settings, start), shards, parts, workers=0, save_every=2, watch=kill)
+    again = DepthTrainer(settings, start)
+    again.resume(parts / "checkpoint.safetensors")
+    assert again.step == 2
+    train_depth(again, shards, parts, workers=0, save_every=2)
+    for name in ("checkpoint.safetensors", "depth_nano.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes(), name
+    assert read_depth_net(whole / "depth_nano.safetensors") is not None
+    lines = [json.loads(line) for line in (whole / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(InputError, match="--batch 0"):
+        TrainDepthSettings(batch=0).check()
