@@ -23,7 +23,7 @@ LAYERS = (
     {"generation"},
     {"evaluation"},
     {"explorer"},
-    {"world", "reconstruct"},
+    {"world", "reconstruction"},
     {"cli"},
 )
 """From the ground up: a room imports from itself and from lower layers only."""
