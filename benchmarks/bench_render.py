@@ -3,8 +3,13 @@
 Run: python benchmarks/bench_render.py --counts 100000 400000 1000000
 
 The scene is made of pixel-aligned layers of an invented depth map plus a tenth of random splats, seen from a little
-aside. With --guard the blending kernel is also compared with one that blends pixel by pixel; a ratio below 8 means
-that the compiler no longer vectorises it.
+aside. The backward columns are the gradient of the loss by everything, once colours, depth and alpha have theirs; a
+fitting step is a whole step of the optimisation (400k: projection, lists, blending, loss, backward, Adam).
+
+With --guard the blending kernel is also compared with one that blends pixel by pixel; a ratio below 8 means that the
+compiler no longer vectorises it. The backward kernel is compared with the forward one, from which it differs by about
+three times as many instructions a pixel; a ratio above 6 means the same for it. --cpu-time measures processor seconds
+of all threads instead of the clock, which other load on the machine disturbs much less.
 """
 
 from __future__ import annotations
@@ -12,12 +17,17 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Callable
 
 import numba
 import numpy as np
 from numba import njit, prange
 
+from openlyra.gaussians.optimise import OptimiseSettings, optimise
+from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.tiles import StageTimes, TileRenderer
+from openlyra.gaussians.tiles_raster import blend
+from openlyra.gaussians.tiles_raster_backward import GRADIENT, blend_backward
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
 
@@ -98,6 +108,54 @@ def measure(
     return best, float(np.median(walls)), min(walls)
 
 
+def milliseconds(work: Callable[[], object], repeats: int, clock: Callable[[], float]) -> float:
+    """The fastest of some runs after a first one that does not count."""
+    work()
+    took = []
+    for _ in range(repeats):
+        start = clock()
+        work()
+        took.append((clock() - start) * 1e3)
+    return min(took)
+
+
+def measure_gradient(
+    renderer: TileRenderer, gaussians: Gaussians, camera: Camera, repeats: int, clock: Callable[[], float]
+) -> tuple[float, float]:
+    """Milliseconds of forward alone, and of forward and backward."""
+    rng = np.random.default_rng(0)
+    shape = (camera.height, camera.width)
+    v = [rng.normal(size=size).astype(np.float32) for size in ((*shape, 3), shape, shape)]
+
+    def both() -> None:
+        renderer.render_and_gradient(gaussians, camera, (0.0, 0.0, 0.0))[1](*v)
+
+    forward = milliseconds(lambda: renderer.render(gaussians, camera, (0.0, 0.0, 0.0)), repeats, clock)
+    return forward, milliseconds(both, repeats, clock)
+
+
+def measure_step(gaussians: Gaussians, camera: Camera, clock: Callable[[], float]) -> float:
+    """Milliseconds of a step of the optimisation."""
+    view = Camera(np.asarray(camera.world_from_camera)[None], camera.intrinsics, camera.width, camera.height)
+    image = np.random.default_rng(0).integers(0, 256, (1, camera.height, camera.width, 3)).astype(np.uint8)
+    times: list[float] = []
+    settings = OptimiseSettings(steps=8, relocate_every=0, backend="cpu")
+    optimise(gaussians, PosedFrames(image, view), settings, report=lambda progress: times.append(clock()))
+    return float(np.diff(times).min() * 1e3)
+
+
+def guard_backward(renderer: TileRenderer, gaussians: Gaussians, camera: Camera, clock: Callable[[], float]) -> float:
+    """How many times longer the backward blending kernel takes than the forward one."""
+    seen = renderer.render(gaussians, camera, (0.0, 0.0, 0.0))
+    lists = renderer._tile_lists(gaussians, camera, inverse=True)
+    where = (lists.records, lists.splats, lists.tile_starts, lists.row_order)
+    rows = np.zeros((len(lists.splats), GRADIENT), np.float32)
+    out, black = (seen.color, seen.depth, seen.alpha), np.zeros(3, np.float32)
+    v = tuple(np.ones_like(part) for part in out)
+    forward = milliseconds(lambda: blend(*where, black, *out), 5, clock)
+    return milliseconds(lambda: blend_backward(*where, *out, *v, rows), 5, clock) / forward
+
+
 @njit(parallel=True, error_model="numpy", fastmath=True)
 def blend_pixel_by_pixel(records, splats, tile_starts, columns, color):  # type: ignore[no-untyped-def]
     """The blending of tiles_raster.blend one pixel at a time: the speed without vector units."""
@@ -151,6 +209,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=832, help="image width in pixels (default 832)")
     parser.add_argument("--repeats", type=int, default=15, help="runs of each scene; stages are of the fastest (15)")
     parser.add_argument("--threads", type=int, default=None, help="numba threads (default: all cores)")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time instead of the clock for gradients")
     parser.add_argument("--guard", action="store_true", help="also print the ratio to a pixel-by-pixel kernel")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -158,8 +217,20 @@ def main() -> None:
     source, view = cameras(arguments.height, arguments.width)
     renderer = TileRenderer()
     print(f"{arguments.width}x{arguments.height}, {numba.get_num_threads()} threads; colour, depth, alpha; ms")
-    heads = ("project", "sort", "raster", "total", "median", "frames/s", "contributions")
+    heads = (
+        "project",
+        "sort",
+        "raster",
+        "total",
+        "median",
+        "frames/s",
+        "contributions",
+        "forward",
+        "and back",
+        "a step",
+    )
     print(f"{'Gaussians':>10} " + " ".join(f"{head:>8}" for head in heads))
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     for count in arguments.counts:
         gaussians = scene(count, source)
         times, median, fastest = measure(renderer, gaussians, view, arguments.repeats)
@@ -169,10 +240,15 @@ def main() -> None:
         renderer.contributions(gaussians, view)
         contributions = min(first - start, time.perf_counter() - first) * 1e3
         stages = f"{times.project:8.1f} {times.sort:8.1f} {times.raster:8.1f} {fastest:8.1f} {median:8.1f}"
-        print(f"{gaussians.count:>10} {stages} {1e3 / median:8.1f} {contributions:13.1f}")
+        forward, both = measure_gradient(renderer, gaussians, view, arguments.repeats, clock)
+        fitting = measure_step(gaussians, view, clock)
+        rest = f"{contributions:13.1f} {forward:8.1f} {both:8.1f} {fitting:8.1f}"
+        print(f"{gaussians.count:>10} {stages} {1e3 / median:8.1f} {rest}")
         if arguments.guard:
             ratio, error = guard(renderer, gaussians, view, times.raster)
             print(f"{'':>10} guard: {ratio:.1f} times faster than pixel by pixel; largest difference {error:.1e}")
+            backward = guard_backward(renderer, gaussians, view, clock)
+            print(f"{'':>10} guard: the backward kernel takes {backward:.1f} times as long as the forward one")
 
 
 if __name__ == "__main__":

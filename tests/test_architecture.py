@@ -25,7 +25,7 @@ LAYERS = (
     {"evaluation"},
     {"training"},
     {"explorer"},
-    {"world", "reconstruct"},
+    {"world", "reconstruction"},
     {"cli"},
 )
 """From the ground up: a room imports from itself and from lower layers only."""

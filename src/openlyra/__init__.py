@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from openlyra.geometry.camera import Camera, Trajectory
     from openlyra.geometry.presets import preset
     from openlyra.geometry.trajectory_io import read_trajectory, write_trajectory
+    from openlyra.reconstruction import ReconstructSettings, reconstruct
     from openlyra.world import CreateSettings, World, create
 
 __version__ = "0.1.0"
@@ -28,14 +29,15 @@ _HOMES = {
     "openlyra.geometry.camera": ("Camera", "Trajectory"),
     "openlyra.geometry.presets": ("preset",),
     "openlyra.geometry.trajectory_io": ("read_trajectory", "write_trajectory"),
+    "openlyra.reconstruction": ("ReconstructSettings", "reconstruct"),
     "openlyra.world": ("CreateSettings", "World", "create"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Camera", "CreateSettings", "Gaussians", "InputError", "MissingExtraError", "OpenLyraError", "OutputExistsError",
-    "Trajectory", "World", "create", "preset", "read_gaussians", "read_trajectory", "render", "write_gaussians",
-    "write_trajectory",
+    "ReconstructSettings", "Trajectory", "World", "create", "preset", "read_gaussians", "read_trajectory",
+    "reconstruct", "render", "write_gaussians", "write_trajectory",
 ]  # fmt: skip
 
 

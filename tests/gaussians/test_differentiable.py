@@ -110,15 +110,15 @@ def test_gradients_lead_a_camera_home() -> None:
     target = renderer(scene, view, BACKGROUND).color
     twist = torch.tensor([0.01, -0.008, 0.006, 0.004, -0.003, 0.004], dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.Adam([twist], lr=2e-3)
-    slower = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.96)
+    slower = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.98)
     intrinsics = torch.tensor(view.intrinsics)
-    for _ in range(80):
+    for _ in range(150):
         optimiser.zero_grad()
         moved = Camera(torch.tensor(view.world_from_camera) @ se3_exp(twist), intrinsics, view.width, view.height)
         (renderer(scene, moved, BACKGROUND).color - target).abs().mean().backward()
         optimiser.step()
         slower.step()
-    assert float(twist.detach().norm()) < 0.005
+    assert float(twist.detach().norm()) < 0.002
 
 
 def test_nothing_in_sight_has_no_gradient() -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from scipy import ndimage
 
+from openlyra.errors import InputError
 from openlyra.evaluation.metrics import psnr
 from openlyra.gaussians.lift import lift, lift_backing
+from openlyra.gaussians.lift_frames import lift_frames
+from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.render import render
 from openlyra.generation.surfaces import Surfaces
 from openlyra.geometry.camera import Camera
@@ -84,3 +88,21 @@ def test_the_backing_keeps_behind_and_inside_outlines() -> None:
     reach = 3 * backing.scales[front].max() * float(np.asarray(photo.camera.intrinsics)[0, 0]) / 2.0
     assert pixels[front, 0].min() - reach >= 39 and pixels[front, 0].max() + reach <= 81
     assert pixels[front, 1].min() - reach >= 29 and pixels[front, 1].max() + reach <= 71
+
+
+def test_frames_are_lifted_once() -> None:
+    first = frame(np.full((HEIGHT, WIDTH), 4.0))
+    poses = np.stack([np.asarray(first.camera.world_from_camera)] * 3)
+    poses[:, 0, 3] += np.array([0.0, 0.4, 0.8])
+    cameras = Camera(poses, np.asarray(first.camera.intrinsics), WIDTH, HEIGHT)
+    depth = np.full((3, HEIGHT, WIDTH), 4.0, np.float32)
+    frames = PosedFrames(np.stack([first.image] * 3), cameras, depth)
+    scene = lift_frames(frames)
+    one = (HEIGHT // 2) * (WIDTH // 2)
+    shift = 0.8 / 4.0 * float(np.asarray(first.camera.intrinsics)[0, 0]) / WIDTH
+    # The second frame adds the strip the first does not see, the one between them nothing.
+    assert one * (1 + 0.8 * shift) < scene.count < one * (1 + 1.2 * shift) + HEIGHT
+    for camera in cameras:
+        assert render(scene, camera).alpha[4:-4, 4:-4].min() > 0.5
+    with pytest.raises(InputError, match="no depth"):
+        lift_frames(PosedFrames(frames.images, cameras))

@@ -16,7 +16,7 @@ from openlyra.evaluation.perceptual import FEATURES
 from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
 from openlyra.evaluation.run import RunReport, evaluate_run
 from openlyra.formats import read_gaussians
-from openlyra.reconstruct import read_frames
+from openlyra.reconstruction import read_frames
 from openlyra.runs import RunFolder
 
 GOALS = {"photo_psnr": 30.0, "path_psnr": 28.0, "opaque_share": 0.995, "loop_psnr": 30.0}

@@ -12,7 +12,7 @@ import tyro
 from openlyra.cli.console import Progress, Verbosity, print_json, say
 from openlyra.cli.evaluate import reconstruction_table
 from openlyra.gaussians.optimise import OptimiseProgress
-from openlyra.reconstruct import ReconstructSettings, reconstruct
+from openlyra.reconstruction import ReconstructSettings, reconstruct
 
 
 @dataclass(frozen=True)

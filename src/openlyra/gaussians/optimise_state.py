@@ -241,7 +241,7 @@ DEAD_FLOOR = 0.0051
 
 def _pixel_widths(means: torch.Tensor, cameras: Camera) -> torch.Tensor:
     """(N,) width in scene units of a pixel of the nearest camera at each Gaussian."""
-    centers = torch.as_tensor(cameras.numpy().center, dtype=means.dtype, device=means.device)
+    centers = torch.tensor(cameras.numpy().center, dtype=means.dtype, device=means.device)
     focal = float(np.median(cameras.numpy().intrinsics[:, 0, 0]))
     step = max(1, len(centers) // 16)
     nearest = torch.stack([(means - center).norm(dim=1) for center in centers[::step]]).min(0).values

@@ -8,11 +8,26 @@ import numpy as np
 from numba import njit, prange
 
 from openlyra.gaussians.tiles_color_backward import color_backward
-from openlyra.gaussians.tiles_layout import BLUE, CONIC_A, CONIC_B, CONIC_C, GREEN, HALF, ONE, RED, STRICT, TWO, ZERO
+from openlyra.gaussians.tiles_layout import (
+    BLUE,
+    CONIC_A,
+    CONIC_B,
+    CONIC_C,
+    GREEN,
+    HALF,
+    ONE,
+    RED,
+    STRICT,
+    TWO,
+    ZERO,
+    prefetch_record,
+)
 from openlyra.gaussians.tiles_project import _MARGIN, own_axes
 
 POSE = 15
 """d loss / d rotation (9, row by row), translation (3) of camera_from_world, and camera centre (3)."""
+_AHEAD = 16
+"""How many intersections ahead gradient rows are fetched: neighbours in the scene lie far apart in the tile lists."""
 CHUNK = 2048
 """Gaussians whose pose gradients are added up together: fixed, so that the sum does not depend on the threads."""
 
@@ -22,7 +37,9 @@ def _gather(gradients, positions, start, end):  # type: ignore[no-untyped-def]
     """The ten sums over a Gaussian's intersections."""
     mx, my, a, b, c = ZERO, ZERO, ZERO, ZERO, ZERO
     opacity, red, green, blue, z = ZERO, ZERO, ZERO, ZERO, ZERO
+    last = positions.shape[0] - 1
     for k in range(start, end):
+        prefetch_record(gradients, positions[min(k + _AHEAD, last)])
         at = positions[k]
         mx, my = mx + gradients[at, 0], my + gradients[at, 1]
         a, b, c = a + gradients[at, 2], b + gradients[at, 3], c + gradients[at, 4]

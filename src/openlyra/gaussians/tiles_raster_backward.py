@@ -44,8 +44,9 @@ from openlyra.gaussians.tiles_raster import (
     start_tile,
 )
 
-GRADIENT = 12
-"""Floats a row: the first ten are d loss / d mean x, y, conic a, b, c, opacity, red, green, blue, depth."""
+GRADIENT = 16
+"""Floats a row, one cache line; the first ten are the gradients by mean x and y, conic a, b and c, opacity, red, green,
+blue and depth."""
 SUMS = 10
 _STATE = 6 * LANES
 """Floats a block: transmittance, worth to come, gradients of red, green, blue and summed depth, 16 lanes each."""

@@ -14,6 +14,7 @@ import numpy as np
 from openlyra.errors import InputError, OutputExistsError
 from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
 from openlyra.formats import FORMATS, find_format, write_gaussians
+from openlyra.gaussians.lift_frames import lift_frames
 from openlyra.gaussians.optimise import OptimiseProgress, OptimiseSettings, optimise
 from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.types import Gaussians
@@ -84,7 +85,7 @@ def read_frames(source: Path) -> PosedFrames:
 
 
 def reconstruct(
-    source: str | Path,
+    source: str | Path | PosedFrames,
     output: str | Path,
     *,
     settings: ReconstructSettings | None = None,
@@ -92,16 +93,21 @@ def reconstruct(
     advance: Advance | None = None,
     report: Callable[[OptimiseProgress], None] | None = None,
 ) -> Reconstruction:
-    """Fit a scene to a run's video and write it, with a record of how good it is in ``<name>.report.json``.
+    """Fit a scene to frames and write it, with a record of how good it is in ``<name>.report.json``.
 
     An interrupted reconstruction goes on where it stopped when called again in the same way: a checkpoint beside the
     output, named by a hash of all inputs and settings, says how far it was.
+
+    Args:
+        source: run folder, or frames with depth.
+        output: scene file; its suffix says the format.
+        advance: called with (stage, done, total); report: called after each step of the fit.
 
     Raises:
         OutputExistsError: the output exists and ``overwrite`` is not set.
         InputError: unusable source, settings or scene format.
     """
-    settings, source, output = settings or ReconstructSettings(), Path(source), Path(output)
+    settings, output = settings or ReconstructSettings(), Path(output)
     settings.check()
     advance = advance or (lambda stage, done, total: None)
     known = find_format(output)
@@ -110,7 +116,10 @@ def reconstruct(
     if output.exists() and not overwrite:
         raise OutputExistsError(f"{output}: exists; replace it with --overwrite or give another name")
     begin = time.perf_counter()
-    material = from_run(RunFolder.open(source), settings, advance)
+    if isinstance(source, PosedFrames):
+        material = from_frames(source, settings, advance)
+    else:
+        material = from_run(RunFolder.open(Path(source)), settings, advance)
     lifted = time.perf_counter()
     learnt = [index for index in range(len(material.frames)) if index not in set(material.held_out)]
     budget = settings.optimise.budget or max(1, int(settings.share * material.start.count))
@@ -139,6 +148,14 @@ def reconstruct(
 def report_path(scene: Path) -> Path:
     """Where the record of a scene is: scene.ply -> scene.report.json."""
     return scene.with_name(scene.name.split(".")[0] + ".report.json")
+
+
+def from_frames(frames: PosedFrames, settings: ReconstructSettings, advance: Advance) -> Material:
+    """Frames with depth, and the lift of those that are not held out."""
+    picks = np.unique(np.linspace(0, len(frames) - 1, min(settings.max_frames, len(frames))).round().astype(int))
+    picked = frames.select(picks)
+    learnt, held = picked.held_out(settings.held_out)
+    return Material(picked, lift_frames(picked.select(learnt), advance=advance), held, {})
 
 
 def from_run(run: RunFolder, settings: ReconstructSettings, advance: Advance) -> Material:
