@@ -47,10 +47,10 @@ class Scene:
         """Depth, normals, sky and planes for one camera. Raises InputError for an unusable one."""
         return self._truth(camera)[0]
 
-    def draw(self, camera: Camera, rays: int = 6, samples: int = 3) -> tuple[NDArray[np.float32], Truth]:
+    def draw(self, camera: Camera, rays: int = 4, samples: int = 3) -> tuple[NDArray[np.float32], Truth]:
         """Linear light (H, W, 3) float32, open-ended above 1, and the truth.
 
-        `rays` gather light at every ninth pixel; `samples` are added on outlines (0 for none).
+        `rays` gather light at every fourth pixel; `samples` are added on outlines (0 for none).
         """
         truth, packed_camera, depth, what, face, normal = self._truth(camera)
         height, width = depth.shape

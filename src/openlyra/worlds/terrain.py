@@ -11,7 +11,7 @@ from openlyra.worlds.kernels import INFINITY, LEAN
 from openlyra.worlds.noise import noise2
 from openlyra.worlds.types import Terrain
 
-OCTAVES, COARSE = 7, 3
+OCTAVES = 7
 AMPLITUDE, WAVELENGTH, RIDGED, ROUGHNESS, FLAT, SEED, PATH, FAR, SNOW, ORIGIN = range(10)
 """Places of the numbers in a packed terrain."""
 
@@ -47,89 +47,115 @@ def path_x(z, seed, wavelength):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _octaves(x, z, packed, first, last):  # type: ignore[no-untyped-def]
-    """Weighted sum of the octaves first ... last - 1."""
-    seed, ridged = int(packed[SEED]), packed[RIDGED]
-    frequency, weight, total = 1.0 / packed[WAVELENGTH], 1.0, 0.0
-    for octave in range(last):
-        if octave >= first:
-            # A different slant for every octave hides the lattice of the noise.
-            c, s = math.cos(0.7 * octave + 0.3), math.sin(0.7 * octave + 0.3)
-            a, b = c * x - s * z, s * x + c * z
-            value = noise2(a * frequency + 17.3 * octave, b * frequency - 9.1, seed + octave)
-            if ridged > 0.0:
-                ridge = 1.0 - abs(2.0 * value - 1.0)
-                value = value * (1.0 - ridged) + ridge * ridge * ridged
-            total += weight * value
-        frequency *= 2.03
-        weight *= packed[ROUGHNESS]
-    return total
+def _octave(x, z, packed, octave, frequency):  # type: ignore[no-untyped-def]
+    """[0, 1]: one octave of the land."""
+    # A different slant for every octave hides the lattice of the noise.
+    c, s = math.cos(0.7 * octave + 0.3), math.sin(0.7 * octave + 0.3)
+    a, b = c * x - s * z, s * x + c * z
+    value = noise2(a * frequency + 17.3 * octave, b * frequency - 9.1, int(packed[SEED]) + octave)
+    ridged = packed[RIDGED]
+    if ridged > 0.0:
+        ridge = 1.0 - abs(2.0 * value - 1.0)
+        value = value * (1.0 - ridged) + ridge * ridge * ridged
+    return value
+
+
+@njit(**LEAN)
+def _near(x, z, packed):  # type: ignore[no-untyped-def]
+    """Share of the full height: little near the origin, 1 far away."""
+    share = min(1.0, math.sqrt(x * x + z * z) / (4.0 * max(packed[FLAT], 1.0)))
+    return 0.06 + 0.94 * share * share * (3.0 - 2.0 * share)
 
 
 @njit(**LEAN)
 def _size(x, z, packed):  # type: ignore[no-untyped-def]
-    """Metres a unit of the weighted sum: gentle near the origin."""
-    flat = max(packed[FLAT], 1.0)
-    share = min(1.0, math.sqrt(x * x + z * z) / (4.0 * flat))
+    """Metres a unit of the weighted sum of octaves."""
     r = packed[ROUGHNESS]
-    norm = (1.0 - r**OCTAVES) / (1.0 - r)
-    return packed[AMPLITUDE] * (0.06 + 0.94 * share * share * (3.0 - 2.0 * share)) / norm
+    return packed[AMPLITUDE] * _near(x, z, packed) * (1.0 - r) / (1.0 - r**OCTAVES)
 
 
 @njit(**LEAN)
 def height_at(x, z, packed):  # type: ignore[no-untyped-def]
     """Metres above the origin."""
-    r = packed[ROUGHNESS]
-    middle = 0.45 * (1.0 - r**OCTAVES) / (1.0 - r)
-    return _size(x, z, packed) * (_octaves(x, z, packed, 0, OCTAVES) - middle) - packed[ORIGIN]
+    r, total, norm = packed[ROUGHNESS], 0.0, 0.0
+    frequency, weight = 1.0 / packed[WAVELENGTH], 1.0
+    for octave in range(OCTAVES):
+        total += weight * _octave(x, z, packed, octave, frequency)
+        norm += weight
+        frequency *= 2.03
+        weight *= r
+    return _size(x, z, packed) * (total - 0.45 * norm) - packed[ORIGIN]
 
 
 @njit(**LEAN)
 def _gap(x, y, z, packed):  # type: ignore[no-untyped-def]
-    """A lower bound of the height of (x, y, z) above the land, exact when it is small."""
+    """A lower bound of the height of (x, y, z) above the land, exact when it is negative.
+
+    Octaves are added until those that are left matter little beside the gap.
+    """
     r = packed[ROUGHNESS]
     norm = (1.0 - r**OCTAVES) / (1.0 - r)
-    rest = norm - (1.0 - r**COARSE) / (1.0 - r)
     size = _size(x, z, packed)
-    total = _octaves(x, z, packed, 0, COARSE)
-    # The finer octaves add at most `rest`.
-    bound = -y - (size * (total + rest - 0.45 * norm) - packed[ORIGIN])
-    if bound > 0.5 * size * rest:
-        return bound
-    return -y - (size * (total + _octaves(x, z, packed, COARSE, OCTAVES) - 0.45 * norm) - packed[ORIGIN])
+    total, rest = 0.0, norm
+    frequency, weight = 1.0 / packed[WAVELENGTH], 1.0
+    bound = 0.0
+    for octave in range(OCTAVES):
+        total += weight * _octave(x, z, packed, octave, frequency)
+        rest -= weight
+        # The octaves that are left add between 0 and `rest`.
+        bound = -y - size * (total + rest - 0.45 * norm) + packed[ORIGIN]
+        if bound > 0.8 * size * rest and octave + 1 < OCTAVES:
+            return bound
+        frequency *= 2.03
+        weight *= r
+    return bound
 
 
 @njit(**LEAN)
 def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
-    """t of the first crossing from above within (near, far), by steps as long as the gap allows, then bisection."""
+    """t of the first crossing from above within (near, far), by steps as long as the gap allows."""
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     slope = 1.6 * packed[AMPLITUDE] / packed[WAVELENGTH]
-    fall = (max(dy, 0.0) + slope * math.sqrt(dx * dx + dz * dz)) + 1e-9
+    level = math.sqrt(dx * dx + dz * dz)
     # No land is higher than this; above it a rising ray is free.
     top = packed[AMPLITUDE] * 0.55 - packed[ORIGIN]
-    t, last = near, near
+    t, last, gap = near, near, 0.0
     for _ in range(400):
         y = oy + t * dy
         if dy <= 0.0 and -y > top:
             return INFINITY
-        gap = _gap(ox + t * dx, y, oz + t * dz, packed)
+        x, z = ox + t * dx, oz + t * dz
+        gap = _gap(x, y, z, packed)
         if gap < 0.0:
             break
         last = t
-        t += max(gap / fall, (0.01 + 0.002 * t * length) / length)
+        # The gap closes by the ray's own fall and by the steepest likely rise of the land.
+        fall = max(dy, 0.0) + slope * min(1.0, _near(x, z, packed) + 0.2) * level + 1e-9
+        t += max(gap / fall, (0.01 + 0.003 * t * length) / length)
         if t > far:
             return INFINITY
     else:
         return INFINITY
     if t == near:
         return INFINITY
+    # False position with halving (the Illinois rule): both ends close in, in a handful of steps.
+    above = -oy - last * dy - height_at(ox + last * dx, oz + last * dz, packed)
+    below, side = gap, 0
     for _ in range(40):
-        middle = 0.5 * (last + t)
-        if oy + middle * dy + height_at(ox + middle * dx, oz + middle * dz, packed) < 0.0:
-            last = middle
+        middle = (last * below - t * above) / (below - above)
+        value = -oy - middle * dy - height_at(ox + middle * dx, oz + middle * dz, packed)
+        if value > 0.0:
+            last, above = middle, value
+            if side > 0:
+                below *= 0.5
+            side = 1
         else:
+            t, below = middle, value
+            if side < 0:
+                above *= 0.5
+            side = -1
+        if abs(value) < 1e-9 * (1.0 + t) or t - last < 1e-10 * t:
             t = middle
-        if t - last < 1e-9 * t:
             break
     return t if t < far else INFINITY
 
