@@ -12,6 +12,7 @@ WORDS = {
     "depth": "depth and path", "explore": "imagining what the photo hides", "frames": "drawing frames",
     "scene": "Gaussian scene", "video": "video", "viewer": "page", "report": "measuring",
     "lift": "lifting what is remembered", "fit": "fitting the scene", "views": "measuring",
+    "look": "drawing depth", "fuse": "fusing depth", "mesh": "making triangles",
 }  # fmt: skip
 
 
