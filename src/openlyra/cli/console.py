@@ -13,6 +13,7 @@ WORDS = {
     "sample": "sampling the video", "scene": "Gaussian scene", "video": "video", "viewer": "page",
     "report": "measuring",
     "lift": "lifting what is remembered", "fit": "fitting the scene", "views": "measuring",
+    "look": "drawing depth", "fuse": "fusing depth", "mesh": "making triangles",
 }  # fmt: skip
 
 
