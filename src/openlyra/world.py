@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,8 +59,11 @@ class CreateSettings:
     generator: str = "exemplar"
     """What paints what the photo does not show: exemplar (copies from the photo), inpaint (the same walk, painted by an
     image network) or lyra (a video network)."""
-    depth: str = "layout"
-    """What estimates depth: layout (no weights) or depth-anything (downloads weights)."""
+    depth: str = "nano"
+    """What estimates depth: nano (a small network inside the package), layout (no weights) or depth-anything (downloads
+    weights)."""
+    scale: float = 1.0
+    """Factor on the estimated depth, for a world that comes out too small (above 1) or too large (below 1)."""
     strength: float | None = None
     """How far the path goes: for a preset a number as in `openlyra info presets`, for a file a factor on its length."""
     seed: int = 0
@@ -119,6 +122,8 @@ class CreateSettings:
             raise InputError(f"--frames {self.frames}: must be from 1 to {MAX_FRAMES}")
         if self.strength is not None and not (np.isfinite(self.strength) and self.strength > 0):
             raise InputError(f"--strength {self.strength}: must be a positive number")
+        if not (np.isfinite(self.scale) and 0.01 <= self.scale <= 100):
+            raise InputError(f"--scale {self.scale}: must be from 0.01 to 100")
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov}: must be from 5 to 150 degrees")
         load_generator(self.generator, **self.generator_options()).check(self.frames)
@@ -251,6 +256,7 @@ class _Creation:
         self.advance("depth", 0, 1)
         focal = self.request.focal() or self._focal_from_fov() or self.fitted.focal
         result = self.estimator.estimate(self.fitted.image, focal)
+        result = replace(result, depth=result.depth * np.float32(self.settings.scale))
         result.validate()
         if result.licence:
             run.manifest.licences[result.backend] = result.licence

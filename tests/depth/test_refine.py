@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from openlyra.depth.refine import find_transitions, sharpen_depth
+from openlyra.depth.refine import find_transitions, mend_sky_rim, sharpen_depth
 
 
 def step_scene(sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,3 +54,16 @@ def test_sharp_depth_stays_sharp_and_sizes_are_checked() -> None:
     assert np.allclose(sharpen_depth(exact, image), exact, rtol=1e-5)
     with pytest.raises(ValueError, match="size"):
         sharpen_depth(exact, image[:50])
+
+
+def test_a_towers_fall_towards_the_sky_is_undone_and_a_horizon_stays() -> None:
+    sky = np.ones((40, 60), bool)
+    sky[30:] = False
+    sky[5:30, 20:40] = False
+    inverse = np.full((40, 60), 0.01, np.float32)
+    inverse[5:30, 20:40] = 0.2 - 0.02 * np.maximum(0, np.abs(np.arange(20) - 9.5) - 4.5)  # soft towards both sides
+    inverse[30:] = np.linspace(0.02, 0.2, 10)[:, None]
+    mended = mend_sky_rim(inverse, sky, 6)
+    assert (mended[5:30, 20:40] > 0.18).all()
+    np.testing.assert_array_equal(mended[30:], inverse[30:])
+    np.testing.assert_array_equal(mended[sky], inverse[sky])

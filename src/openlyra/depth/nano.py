@@ -1,6 +1,6 @@
 """Depth from the small network the package ships; no download.
 
-The network sees the photo at about 130,000 pixels, plain and mirrored. What follows runs on the photo's own pixels:
+The network sees the photo at two sizes, plain and mirrored. What follows runs on the photo's own pixels:
 near-planes are made planes, soft outlines are snapped to edges of the photo, the sky is cut out.
 """
 
@@ -19,7 +19,7 @@ from scipy import ndimage
 from openlyra.depth.base import DepthResult, Float32Map, Mask, Uint8Image, check_image, place_sky
 from openlyra.depth.filters import guided_filter, opponent
 from openlyra.depth.planes import flatten_planes
-from openlyra.depth.refine import sharpen_depth
+from openlyra.depth.refine import mend_sky_rim, sharpen_depth
 from openlyra.models.depth_net import STRIDE, DepthNet
 from openlyra.models.depth_weights import load_depth_net
 
@@ -48,29 +48,33 @@ class NanoDepth:
 
     Args of the constructor:
         weights: another file of weights, None for the package's.
-        pixels: about how many pixels the network sees.
+        sizes: about how many pixels the network sees at a time, smallest first.
         planes: whether near-planes are made planes.
         net: a network to use instead of weights from a file.
     """
 
     def __init__(
-        self, weights: str | None = None, pixels: int = 150_000, planes: bool = True, net: DepthNet | None = None
+        self,
+        weights: str | None = None,
+        sizes: tuple[int, ...] = (90_000, 200_000),
+        planes: bool = True,
+        net: DepthNet | None = None,
     ) -> None:
         self.net = net or load_depth_net(None if weights is None else Path(weights))
-        self.pixels = pixels
+        self.sizes = sizes
         self.planes = planes
 
     def estimate(self, image: Uint8Image, focal: float | None = None) -> DepthResult:
         """Depth in metres of a photo, uint8 (H, W, 3); `focal` in pixels if known, else the network's guess."""
         given = focal
         check_image(image, focal)
-        raw = look(self.net, image, self.pixels)
+        raw = look(self.net, image, self.sizes)
         height, width = image.shape[:2]
         diagonal = math.hypot(height, width)
         focal = given if given is not None else believed_focal(raw.focal * diagonal, height)
         inverse = flatten_planes(raw.inverse) if self.planes else raw.inverse
-        full = _grown(inverse, height, width)
         sky = _sky_mask(raw, image)
+        full = mend_sky_rim(_grown(inverse, height, width), sky, height // 24)
         depth = np.clip(focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
         depth = sharpen_depth(depth, image)
         confidence = np.exp(-2.0 * _grown(raw.spread, height, width))
@@ -85,8 +89,25 @@ class NanoDepth:
         )
 
 
-def look(net: DepthNet, image: Uint8Image, pixels: int) -> RawDepth:
-    """Run the network on a photo, uint8 (H, W, 3), plain and mirrored, and average."""
+def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, ...]) -> RawDepth:
+    """Run the network on a photo, uint8 (H, W, 3), plain and mirrored, at about so many pixels each, and average.
+
+    Small sizes see the room, large ones the things in it. The result has the resolution of the last size.
+    """
+    seen = [_look_once(net, image, pixels) for pixels in sizes]
+    rows, columns = seen[-1].inverse.shape
+    level = float(np.median(seen[-1].inverse))
+    inverse = [_grown(one.inverse * np.float32(level / np.median(one.inverse)), rows, columns) for one in seen]
+    return RawDepth(
+        inverse=np.mean(inverse, axis=0, dtype=np.float32) * np.float32(np.exp(np.mean(
+            [np.log(np.median(one.inverse) / level) for one in seen]))),
+        sky=np.mean([_grown(one.sky, rows, columns) for one in seen], axis=0, dtype=np.float32),
+        spread=np.mean([_grown(one.spread, rows, columns) for one in seen], axis=0, dtype=np.float32),
+        focal=float(np.exp(np.mean([np.log(one.focal) for one in seen]))),
+    )  # fmt: skip
+
+
+def _look_once(net: DepthNet, image: Uint8Image, pixels: int) -> RawDepth:
     height, width = image.shape[:2]
     rows, columns = network_size(height, width, pixels)
     photo = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
@@ -135,8 +156,14 @@ def _sky_mask(raw: RawDepth, image: Uint8Image) -> Mask:
     logits = _grown(np.clip(raw.sky, -4, 4), height, width)
     fine = guided_filter(brightness, logits, max(2, height // 120), 4e-4)
     mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
+    mask = _without_islands(mask, height * width // 8000)
+    # A cloud taken for a thing is an island in the sky; real things stand on something.
+    return ~_without_islands(~mask, height * width // 150)
+
+
+def _without_islands(mask: Mask, smallest: int) -> Mask:
+    """Drop connected parts of fewer than `smallest` pixels."""
     labels, count = ndimage.label(mask)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    keep = sizes >= max(16, height * width // 8000)
+    keep = np.bincount(labels.ravel(), minlength=count + 1) >= smallest
     keep[0] = False
     return np.asarray(keep[labels])

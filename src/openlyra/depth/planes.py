@@ -13,7 +13,7 @@ from scipy import ndimage
 
 Map = NDArray[np.float32]
 
-TOLERANCE = 0.03
+TOLERANCE = 0.1
 """Relative deviation from a plane that is taken for a bump."""
 SMALLEST = 0.004
 """Smallest plane, as a part of the picture."""
@@ -65,7 +65,8 @@ def flatten_planes(inverse: Map, tolerance: float = TOLERANCE, seed: int = 0) ->
             continue
         a, b, c = plane
         target = a * x + b * y + c
-        result[inside] = target[inside]
+        rest = (inverse - target)[inside]
+        result[inside] = target[inside] + rest * np.minimum(np.abs(rest) / (tolerance * inverse[inside]), 1)
         free &= ~inside
     return _without_steps(result, inverse, free)
 

@@ -37,6 +37,27 @@ def sharpen_depth(
     return result
 
 
+def mend_sky_rim(inverse: Map, sky: NDArray[np.bool_], reach: int) -> Map:
+    """Inverse depth (H, W) whose soft fall towards the sky, bool (H, W), beside upright things is undone.
+
+    Along each row, pixels within `reach` of sky take the value `reach` pixels inside if that is nearer. A horizon is left
+    alone: its rows have no inside.
+    """
+    if not sky.any():
+        return inverse
+    rows, columns = sky.shape
+    x = np.broadcast_to(np.arange(columns), sky.shape)
+    before = np.maximum.accumulate(np.where(sky, x, -1), axis=1)
+    after = np.minimum.accumulate(np.where(sky, x, columns)[:, ::-1], axis=1)[:, ::-1]
+    # A run that ends at the picture's border has no rim there.
+    first = np.where(before >= 0, before + 1 + reach, 0)
+    last = np.where(after < columns, after - 1 - reach, columns - 1)
+    middle = np.clip((before + after) // 2, 0, columns - 1)
+    inside = np.where(first <= last, np.clip(x, first, last), middle)
+    mended = np.maximum(inverse, np.take_along_axis(inverse, inside, axis=1))
+    return np.where(sky, inverse, mended).astype(np.float32)
+
+
 def find_transitions(inverse: Map, radius: int, ratio: float) -> NDArray[np.bool_]:
     """Rims (H, W) of inverse depth: steep for at most 2 radius pixels, by more than `ratio` in all.
 

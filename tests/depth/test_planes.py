@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+
+from openlyra.depth.planes import flatten_planes
+
+
+def corner(rows: int = 96, columns: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse depth of a wall left of a floor-like slope: (true map, bool left half), each linear in rows, columns."""
+    y, x = np.mgrid[:rows, :columns] / rows
+    left = x < 0.6
+    return np.where(left, 0.6 - 0.3 * x + 0.05 * y, 0.12 + 0.1 * y).astype(np.float32), left
+
+
+def roughness(inverse: np.ndarray, true: np.ndarray) -> float:
+    return float(np.sqrt(((inverse / true - 1)[4:-4, 4:-4] ** 2).mean()))
+
+
+def test_exact_planes_are_left_alone() -> None:
+    true, _ = corner()
+    np.testing.assert_allclose(flatten_planes(true), true, rtol=2e-3)
+
+
+def test_bumps_go_and_the_step_stays() -> None:
+    true, left = corner()
+    y, x = np.mgrid[:96, :128]
+    bumpy = (true * (1 + 0.03 * np.sin(x / 6) * np.cos(y / 7))).astype(np.float32)
+    flat = flatten_planes(bumpy)
+    assert roughness(flat, true) < 0.5 * roughness(bumpy, true)
+    edge = int(np.flatnonzero(~left[0])[0])
+    assert (flat[8:-8, edge - 1] > 1.5 * flat[8:-8, edge]).all()
+
+
+def test_things_that_stand_out_keep_their_place() -> None:
+    true, _ = corner()
+    with_box = true.copy()
+    with_box[40:60, 30:45] *= 1.6
+    flat = flatten_planes(with_box)
+    assert np.median(flat[42:58, 32:43] / with_box[42:58, 32:43]) > 0.95
+
+
+def test_the_same_seed_gives_the_same_bytes() -> None:
+    true, _ = corner()
+    noisy = (true * np.random.default_rng(0).uniform(0.97, 1.03, true.shape)).astype(np.float32)
+    assert flatten_planes(noisy).tobytes() == flatten_planes(noisy).tobytes()
