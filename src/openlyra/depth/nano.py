@@ -20,11 +20,14 @@ from openlyra.depth.base import DepthResult, Float32Map, Mask, Uint8Image, check
 from openlyra.depth.filters import guided_filter, opponent
 from openlyra.depth.planes import flatten_planes
 from openlyra.depth.refine import mend_sky_rim, sharpen_depth
+from openlyra.depth.sky import find_sky
 from openlyra.models.depth_net import STRIDE, DepthNet
 from openlyra.models.depth_weights import load_depth_net
 
 NEAREST, FARTHEST = 0.25, 250.0
 """Bounds of everything that is not sky, in metres."""
+DOUBT = -3.0
+"""Sky logit above which the network does not contradict what colours say."""
 LEAST_FOV, GREATEST_FOV = 15.0, 110.0
 """Bounds in degrees of what is believed of the vertical field of view."""
 
@@ -154,6 +157,8 @@ def _sky_mask(raw: RawDepth, image: Uint8Image) -> Mask:
         return np.zeros((height, width), bool)
     brightness = opponent(image)[..., 0]
     logits = _grown(np.clip(raw.sky, -4, 4), height, width)
+    # Bright clouds and haze: where colour and smoothness say sky, the network need only not be sure of the contrary.
+    logits = np.where(find_sky(image) & (logits > DOUBT), np.maximum(logits, 1.0), logits)
     fine = guided_filter(brightness, logits, max(2, height // 120), 4e-4)
     mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
     mask = _without_islands(mask, height * width // 8000)
