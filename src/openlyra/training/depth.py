@@ -83,8 +83,8 @@ class DepthTrainer:
         self.step += 1
         decay = min(settings.average, self.step / (self.step + 10))
         with torch.no_grad():
-            for name, value in self.net.named_parameters():
-                self.mean[name].lerp_(value, 1 - decay)
+            for name, parameter in self.net.named_parameters():
+                self.mean[name].lerp_(parameter, 1 - decay)
         values = {"loss": loss, "norm": norm} | terms
         return {name: round(float(value.detach()), 4) for name, value in values.items()}
 
