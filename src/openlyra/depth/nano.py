@@ -99,15 +99,18 @@ def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, ...]) -> RawDepth:
     """
     seen = [_look_once(net, image, pixels) for pixels in sizes]
     rows, columns = seen[-1].inverse.shape
-    level = float(np.median(seen[-1].inverse))
-    inverse = [_grown(one.inverse * np.float32(level / np.median(one.inverse)), rows, columns) for one in seen]
+    levels = [float(np.median(one.inverse)) for one in seen]
+    level = math.exp(sum(map(math.log, levels)) / len(levels))
+
+    def mean(maps: list[Float32Map]) -> Float32Map:
+        return np.stack([_grown(values, rows, columns) for values in maps]).mean(axis=0, dtype=np.float32)
+
     return RawDepth(
-        inverse=np.mean(inverse, axis=0, dtype=np.float32) * np.float32(np.exp(np.mean(
-            [np.log(np.median(one.inverse) / level) for one in seen]))),
-        sky=np.mean([_grown(one.sky, rows, columns) for one in seen], axis=0, dtype=np.float32),
-        spread=np.mean([_grown(one.spread, rows, columns) for one in seen], axis=0, dtype=np.float32),
-        focal=float(np.exp(np.mean([np.log(one.focal) for one in seen]))),
-    )  # fmt: skip
+        inverse=mean([one.inverse * np.float32(level / own) for one, own in zip(seen, levels)]),
+        sky=mean([one.sky for one in seen]),
+        spread=mean([one.spread for one in seen]),
+        focal=math.exp(sum(math.log(one.focal) for one in seen) / len(seen)),
+    )
 
 
 def _look_once(net: DepthNet, image: Uint8Image, pixels: int) -> RawDepth:

@@ -74,7 +74,7 @@ def flatten_planes(inverse: Map, tolerance: float = TOLERANCE, seed: int = 0) ->
 def _local_planes(inverse: Map, x: Map, y: Map) -> tuple[Map, Map, Map]:
     """Slopes along x and y of the best plane in a window around each pixel, and its relative deviation, (H, W) each."""
 
-    def mean(values: Map) -> Map:
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return ndimage.uniform_filter(values, _WINDOW, mode="nearest")
 
     step = float(x[0, 1] - x[0, 0])

@@ -40,12 +40,12 @@ def sharpen_depth(
 def mend_sky_rim(inverse: Map, sky: NDArray[np.bool_], reach: int) -> Map:
     """Inverse depth (H, W) whose soft fall towards the sky, bool (H, W), beside upright things is undone.
 
-    Along each row, pixels within `reach` of sky take the value `reach` pixels inside if that is nearer. A horizon is left
-    alone: its rows have no inside.
+    Along each row, pixels within `reach` of sky take the value `reach` pixels inside if that is nearer. A horizon is
+    left alone: its rows have no inside.
     """
     if not sky.any():
         return inverse
-    rows, columns = sky.shape
+    columns = sky.shape[1]
     x = np.broadcast_to(np.arange(columns), sky.shape)
     before = np.maximum.accumulate(np.where(sky, x, -1), axis=1)
     after = np.minimum.accumulate(np.where(sky, x, columns)[:, ::-1], axis=1)[:, ::-1]

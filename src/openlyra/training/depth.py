@@ -83,8 +83,8 @@ class DepthTrainer:
         self.step += 1
         decay = min(settings.average, self.step / (self.step + 10))
         with torch.no_grad():
-            for name, value in self.net.named_parameters():
-                self.mean[name].lerp_(value, 1 - decay)
+            for name, parameter in self.net.named_parameters():
+                self.mean[name].lerp_(parameter, 1 - decay)
         values = {"loss": loss, "norm": norm} | terms
         return {name: round(float(value.detach()), 4) for name, value in values.items()}
 
@@ -108,9 +108,9 @@ class DepthTrainer:
             state[f"weight.{name}"], state[f"mean.{name}"] = value.detach(), self.mean[name]
             for key, moment in self.optimiser.state.get(value, {}).items():
                 state[f"{key}.{name}"] = moment
-        for name, value in self.net.named_buffers():
+        for name, buffer in self.net.named_buffers():
             if name.endswith("scale"):
-                state[f"scale.{name}"] = value
+                state[f"scale.{name}"] = buffer
         part = path.with_suffix(".part")
         save_file({name: value.contiguous() for name, value in state.items()}, part)
         part.replace(path)
