@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from openlyra.depth.multi_view import multi_view_depth
 from openlyra.errors import InputError, OutputExistsError
 from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
 from openlyra.formats import FORMATS, find_format, write_gaussians
 from openlyra.gaussians.lift_frames import lift_frames
 from openlyra.gaussians.optimise import OptimiseProgress, OptimiseSettings, optimise
+from openlyra.gaussians.photo_folder import is_photo_folder, list_photos, read_photos, working_size
 from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation.surfaces import Surfaces
@@ -41,6 +43,8 @@ class ReconstructSettings:
     """Largest number of frames, evenly spread over the path."""
     share: float = 0.5
     """Number of Gaussians, as a part of the plain lift (one a remembered pixel), unless --budget is given."""
+    size: str | None = None
+    """Height x width in pixels to work at, for photos; by default theirs, at most 480 on the longer side."""
     optimise: OptimiseSettings = field(default_factory=OptimiseSettings)
     """The fit."""
 
@@ -52,7 +56,17 @@ class ReconstructSettings:
             raise InputError(f"--max-frames {self.max_frames}: at least 1 is needed")
         if not 0 < self.share <= 1:
             raise InputError(f"--share {self.share}: must be above 0 and at most 1")
+        self.shape()
         self.optimise.check()
+
+    def shape(self) -> tuple[int, int] | None:
+        """`size` as (height, width)."""
+        if self.size is None:
+            return None
+        parts = self.size.lower().split("x")
+        if len(parts) != 2 or not all(part.isdecimal() and 16 <= int(part) <= 4096 for part in parts):
+            raise InputError(f"--size {self.size}: give height x width in pixels, each 16 to 4096, such as 270x480")
+        return int(parts[0]), int(parts[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +113,7 @@ def reconstruct(
     output, named by a hash of all inputs and settings, says how far it was.
 
     Args:
-        source: run folder, or frames with depth.
+        source: run folder, frames with depth, or photos with cameras: a transforms.json or the folder it lies in.
         output: scene file; its suffix says the format.
         advance: called with (stage, done, total); report: called after each step of the fit.
 
@@ -118,6 +132,8 @@ def reconstruct(
     begin = time.perf_counter()
     if isinstance(source, PosedFrames):
         material = from_frames(source, settings, advance)
+    elif is_photo_folder(Path(source)):
+        material = from_photos(Path(source), settings, advance)
     else:
         material = from_run(RunFolder.open(Path(source)), settings, advance)
     lifted = time.perf_counter()
@@ -152,10 +168,34 @@ def report_path(scene: Path) -> Path:
 
 def from_frames(frames: PosedFrames, settings: ReconstructSettings, advance: Advance) -> Material:
     """Frames with depth, and the lift of those that are not held out."""
-    picks = np.unique(np.linspace(0, len(frames) - 1, min(settings.max_frames, len(frames))).round().astype(int))
-    picked = frames.select(picks)
+    picked = frames.select(_picks(len(frames), settings.max_frames))
     learnt, held = picked.held_out(settings.held_out)
     return Material(picked, lift_frames(picked.select(learnt), advance=advance), held, {})
+
+
+def from_photos(source: Path, settings: ReconstructSettings, advance: Advance) -> Material:
+    """Photos with cameras: depth by comparing those that are not held out with one another, then their lift.
+
+    Surfaces that several photos agree on come first; between them depth is filled in smoothly, so that nothing the
+    photos show is missing when the fit begins.
+    """
+    photos = list_photos(source)
+    photos = photos.select(_picks(len(photos), settings.max_frames))
+    frames = read_photos(photos, *working_size(photos, settings.shape()), advance)
+    learnt, held = frames.held_out(settings.held_out)
+    seen = frames.select(learnt)
+    found = multi_view_depth(seen.images, seen.cameras, advance=advance)
+    start = lift_frames(replace(seen, depth=found.depth, valid=found.valid, sky=found.far), advance=advance)
+    start = lift_frames(replace(seen, depth=found.depth, sky=found.far), advance=advance, onto=start)
+    depth = np.ones(frames.images.shape[:3], np.float32)
+    valid, sky = np.zeros(depth.shape, bool), np.zeros(depth.shape, bool)
+    depth[learnt], valid[learnt], sky[learnt] = found.depth, found.valid, found.far
+    return Material(replace(frames, depth=depth, valid=valid, sky=sky), start, held, {})
+
+
+def _picks(count: int, most: int) -> np.ndarray:
+    """At most `most` of `count` places, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
 def from_run(run: RunFolder, settings: ReconstructSettings, advance: Advance) -> Material:
@@ -165,7 +205,7 @@ def from_run(run: RunFolder, settings: ReconstructSettings, advance: Advance) ->
     and less confidence where a generator made the colours up.
     """
     path = read_trajectory(run.path / "cameras.json")
-    picks = np.unique(np.linspace(0, len(path) - 1, min(settings.max_frames, len(path))).round().astype(int))
+    picks = _picks(len(path), settings.max_frames)
     plain = _run_frames(run, picks)
     _, held = plain.held_out(settings.held_out)
     kept_back = {int(picks[index]) for index in held}

@@ -9,6 +9,7 @@ import pytest
 
 from openlyra.cli.main import main
 from openlyra.formats import read_gaussians
+from photo_room import write_room
 
 QUICK = ("--steps", "12", "--held-out", "4", "--quiet", "--backend", "cpu")
 
@@ -52,3 +53,18 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
     assert not list(tmp_path.glob("*"))
+
+
+def test_photos_with_cameras_become_a_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_room(tmp_path / "photos", 17, 72, 96)
+    target = tmp_path / "room.ply"
+    command = ["reconstruct", str(tmp_path / "photos"), "-o", str(target), "--steps", "60", "--share", "1", "--quiet"]
+    assert main([*command, "--json", "--backend", "cpu"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["held_out"] == [4, 12] and record["frames"] == 17
+    assert record["figures"]["held_out"]["psnr"] > 22
+    assert main([*command, "--overwrite", "--size", "wide"]) == 2
+    assert "--size wide" in capsys.readouterr().err
+    (tmp_path / "photos" / "images" / "00003.png").unlink()
+    assert main([*command, "--overwrite"]) == 2
+    assert "00003.png does not exist" in capsys.readouterr().err

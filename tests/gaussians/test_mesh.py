@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from openlyra.errors import InputError, MissingExtraError
-from openlyra.gaussians.mesh import MeshSettings, build_mesh, depth_view
+from openlyra.gaussians.mesh import MeshSettings, build_mesh, depth_view, rendered_view
 from openlyra.gaussians.mesh_clean import decimated, without_islands
 from openlyra.gaussians.mesh_extract import extract
 from openlyra.gaussians.mesh_fusion import allocate, fuse, integrate, integrate_plain
 from openlyra.gaussians.mesh_types import DepthView, Mesh
+from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.poses import look_at
 
@@ -224,3 +225,19 @@ def test_missing_packages_are_named(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=r"openlyra\[mesh\]"):
         build_mesh(sphere, MeshSettings(voxel=VOXEL, triangles=100))
+
+
+def test_blended_depths_are_not_usable() -> None:
+    """A half transparent card before a wall: the mean depth lies between the two, where nothing is."""
+    rows, columns = np.meshgrid(np.linspace(-3, 3, 90), np.linspace(-3, 3, 90), indexing="ij")
+    wall = np.stack([columns, rows, 4 + 0 * rows], -1).reshape(-1, 3)
+    card = wall[np.abs(wall[:, 0]) < 1] * [1, 1, 0.9]
+    means = np.concatenate([wall, card]).astype(np.float32)
+    scales = np.full_like(means, 0.05) * [1, 1, 0.1]
+    opacities = np.concatenate([np.full(len(wall), 0.99), np.full(len(card), 0.3)]).astype(np.float32)
+    turns = np.tile(np.float32([1, 0, 0, 0]), (len(means), 1))
+    scene = Gaussians.from_colors(means, turns, scales.astype(np.float32), opacities, np.abs(means) / 10)
+    view = rendered_view(scene, camera())
+    assert view.usable[:, :8].mean() > 0.9 and view.usable[:, -8:].mean() > 0.9
+    assert np.abs(view.depth[:, :8] - 4)[view.usable[:, :8]].max() < 0.05
+    assert view.usable[10:-10, 26:38].mean() < 0.05

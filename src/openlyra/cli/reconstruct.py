@@ -17,13 +17,14 @@ from openlyra.reconstruction import ReconstructSettings, reconstruct
 
 @dataclass(frozen=True)
 class ReconstructCommand:
-    """Fit a 3D Gaussian scene to the frames of a run, with fewer Gaussians than pixels, and measure it.
+    """Fit a 3D Gaussian scene to the frames of a run or to photos with cameras, and measure it.
 
     Example: openlyra reconstruct my-world -o compact.ply --held-out 0
+    Example: openlyra reconstruct photos/transforms.json -o room.ply --size 270x480
     """
 
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Finished run folder."""
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|PHOTOS")]
+    """Finished run folder, transforms.json, or a folder of photos that holds one."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Scene file to write; its suffix says the format, a report goes beside it."""
     settings: tyro.conf.OmitArgPrefixes[ReconstructSettings]

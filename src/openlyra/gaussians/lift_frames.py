@@ -20,7 +20,10 @@ FOOTPRINT = 0.5
 
 
 def lift_frames(
-    frames: PosedFrames, shrink: int = 2, advance: Callable[[str, int, int], None] | None = None
+    frames: PosedFrames,
+    shrink: int = 2,
+    advance: Callable[[str, int, int], None] | None = None,
+    onto: Gaussians | None = None,
 ) -> Gaussians:
     """Gaussians of all surfaces that the frames show, each from the frame that comes first.
 
@@ -28,6 +31,7 @@ def lift_frames(
 
     Args:
         shrink: one Gaussian stands for shrink x shrink pixels.
+        onto: a scene that is there already and comes first in the result.
 
     Raises:
         InputError: the frames have no depth.
@@ -37,7 +41,7 @@ def lift_frames(
     height, width = frames.size
     small = frames.resized(max(1, height // shrink), max(1, width // shrink))
     settings = LiftSettings(footprint=FOOTPRINT)
-    parts: list[Gaussians] = []
+    parts: list[Gaussians] = [] if onto is None else [onto]
     for number, index in enumerate(_coarse_to_fine(len(small))):
         if advance is not None:
             advance("lift", number, len(small))

@@ -21,6 +21,9 @@ COLLIDER_TRIANGLES = 100_000
 """Most triangles of a collider, for game engines and robot simulators."""
 MIN_ALPHA = 0.95
 """Where less of a pixel is covered, it has no depth."""
+MAX_SPREAD = 0.02
+"""Largest standard deviation of the logarithm of depth in a pixel that shows one surface face on."""
+LOG_BASE = 1e-3
 _COARSER = 1.25
 
 
@@ -62,11 +65,38 @@ class MeshSettings:
 
 
 def rendered_view(gaussians: Gaussians, camera: Camera) -> DepthView:
-    """Colour and depth of a scene from one camera; outlines and what is hardly covered are not usable."""
+    """Colour and depth of a scene from one camera.
+
+    Not usable are outlines, what is hardly covered, and pixels in which surfaces at different depths are blended: their
+    mean depth lies where nothing is.
+    """
     seen = render(gaussians, camera)
     covered = seen.alpha > MIN_ALPHA
     depth = np.where(covered, seen.depth, 1).astype(np.float32)
-    return depth_view(camera, depth, covered, np.round(np.clip(seen.color, 0, 1) * 255).astype(np.uint8))
+    mixed = _depth_spread(gaussians, camera) > MAX_SPREAD + _slope(depth)
+    return depth_view(camera, depth, covered & ~mixed, np.round(np.clip(seen.color, 0, 1) * 255).astype(np.uint8))
+
+
+def _depth_spread(gaussians: Gaussians, camera: Camera) -> np.ndarray:
+    """(H, W) standard deviation of the logarithm of the depth of what is blended in each pixel."""
+    z = np.asarray(camera.project(gaussians.means.astype(np.float64))[1])
+    far = np.log(np.maximum(z, LOG_BASE) / LOG_BASE)  # never negative, as colours must be
+    values = np.stack([far, far * far, 0 * far], 1).astype(np.float32)
+    g = gaussians
+    blended = render(Gaussians.from_colors(g.means, g.quaternions, g.scales, g.opacities, values), camera)
+    mean, square = np.moveaxis(blended.color[..., :2] / np.maximum(blended.alpha, 1e-4)[..., None], -1, 0)
+    return np.sqrt(np.maximum(square - mean * mean, 0))
+
+
+def _slope(depth: np.ndarray) -> np.ndarray:
+    """(H, W) by how much the logarithm of the depth changes from pixel to pixel, on the flatter sides."""
+    total = np.zeros(depth.shape)
+    for axis in (0, 1):
+        step = np.abs(np.diff(np.log(depth), axis=axis))
+        ahead, behind = (np.pad(step, [side if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+                         for side in ((0, 1), (1, 0)))  # fmt: skip
+        total += np.minimum(ahead, behind)
+    return total
 
 
 def depth_view(camera: Camera, depth: np.ndarray, valid: np.ndarray, image: np.ndarray) -> DepthView:

@@ -1,0 +1,116 @@
+"""Photos with transforms.json: sizes, orientation, order, and what is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from openlyra.errors import InputError
+from openlyra.gaussians.photo_folder import is_photo_folder, list_photos, read_photos, working_size
+from photo_room import write_room
+
+
+@pytest.fixture()
+def folder(tmp_path: Path) -> Path:
+    write_room(tmp_path / "photos", 3, 48, 64)
+    return tmp_path / "photos"
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    path = folder / "transforms.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_photos_come_with_their_cameras(folder: Path) -> None:
+    edit(folder, lambda content: content["frames"].reverse())
+    photos = list_photos(folder)
+    assert is_photo_folder(folder) and is_photo_folder(folder / "transforms.json") and not is_photo_folder(Path("run"))
+    assert [file.name for file in photos.files] == ["00000.png", "00001.png", "00002.png"]
+    assert working_size(photos, None) == (48, 64) and working_size(photos, (32, 24)) == (24, 32)
+    assert working_size(photos, None, longest=32) == (24, 32)
+    frames = read_photos(photos, 48, 64)
+    again = read_photos(list_photos(folder / "transforms.json"), 48, 64)
+    np.testing.assert_array_equal(frames.images[1], np.asarray(Image.open(folder / "images" / "00001.png")))
+    np.testing.assert_array_equal(frames.cameras.world_from_camera, again.cameras.world_from_camera)
+    # OpenGL axes in the file: the camera's y and z are turned.
+    stated = np.array(json.loads((folder / "transforms.json").read_text())["frames"][1]["transform_matrix"])
+    np.testing.assert_allclose(frames.cameras.world_from_camera[1, :3, 2], -stated[:3, 2], atol=1e-9)
+
+
+def test_cameras_for_another_scale_and_a_cut(folder: Path) -> None:
+    def double(content: dict[str, Any]) -> None:
+        for key in ("w", "h", "fl_x", "fl_y", "cx", "cy"):
+            content[key] *= 2
+
+    edit(folder, double)
+    frames = read_photos(list_photos(folder), 24, 32)
+    k = frames.cameras.intrinsics[0]
+    focal = 48 / 2 / np.tan(0.5)
+    np.testing.assert_allclose([k[0, 0], k[1, 1], k[0, 2], k[1, 2]], [focal / 2, focal / 2, 16, 12])
+    square = read_photos(list_photos(folder), 24, 24)
+    np.testing.assert_allclose(square.cameras.intrinsics[0, :2, 2], [12, 12])
+    np.testing.assert_allclose(square.cameras.intrinsics[0, 0, 0], focal / 2)
+
+
+def test_a_photo_turned_by_exif_needs_upright_cameras(folder: Path) -> None:
+    file = folder / "images" / "00000.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(file).save(file, exif=exif)
+    with pytest.raises(InputError, match=r"48x64, but its camera is for 64x48 .turned by its EXIF orientation"):
+        read_photos(list_photos(folder), 48, 64)
+
+
+def test_frames_may_have_their_own_lens_and_no_suffix(folder: Path) -> None:
+    def own(content: dict[str, Any]) -> None:
+        for index, frame in enumerate(content["frames"]):
+            frame.update(fl_x=50.0 + index, fl_y=60.0, cx=32.0, cy=24.0, w=64, h=48)
+            frame["file_path"] = frame["file_path"].removesuffix(".png")
+        for key in ("w", "h", "fl_x", "fl_y", "cx", "cy"):
+            del content[key]
+
+    edit(folder, own)
+    frames = read_photos(list_photos(folder), 48, 64)
+    np.testing.assert_allclose(frames.cameras.intrinsics[:, 0, 0], [50, 51, 52])
+
+
+def skew(content: dict[str, Any]) -> None:
+    content["frames"][1]["transform_matrix"][0][0] += 0.5
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda c: c["frames"][1].update(file_path="images/gone.png"), "frame 1: the photo .*gone.png does not exist"),
+        (lambda c: c["frames"][1].pop("file_path"), "frame 1: file_path is missing"),
+        (lambda c: c.update(k1=0.1), "lens distortion k1 = 0.1 is not supported; undistort"),
+        (lambda c: c.update(camera_model="OPENCV_FISHEYE"), "OPENCV_FISHEYE is not supported"),
+        (skew, "not orthonormal"),
+        (lambda c: c.update(frames=c["frames"][:1]), "names 1 photo; at least 2"),
+        (lambda c: c.update(frames=3), "'frames' must be a list"),
+        (lambda c: c.update(h=64, cy=32), "is 64x48, but its camera is for 64x64"),
+        (lambda c: [c.pop(k) for k in ("w", "h", "cx", "cy")] + [c.update(cx=64, cy=48)], "for another size"),
+    ],
+)
+def test_mistakes_are_named(folder: Path, change: Callable[[dict[str, Any]], Any], words: str) -> None:
+    edit(folder, change)
+    with pytest.raises(InputError, match=words) as caught:
+        read_photos(list_photos(folder), 48, 64)
+    assert "\n" not in str(caught.value)
+
+
+def test_too_much_is_refused_before_it_is_read(folder: Path) -> None:
+    with pytest.raises(InputError, match="more than 400,000,000 pixels"):
+        read_photos(list_photos(folder), 20_000, 20_000)
+    with pytest.raises(InputError, match=r"holds no transforms\.json"):
+        list_photos(folder / "images")
+    with pytest.raises(InputError, match="no such file"):
+        list_photos(folder / "nothing")
