@@ -1,1 +1,1 @@
-"""Networks: the Lyra 2.0 video transformer and its parts, the auto-encoder, the text and image encoders, weights."""
+"""Networks and their weights: the video transformer and its companions, the depth network."""
