@@ -15,8 +15,10 @@ from openlyra.depth.multi_view import multi_view_depth
 from openlyra.errors import InputError, OutputExistsError
 from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
 from openlyra.formats import FORMATS, find_format, write_gaussians
+from openlyra.gaussians.backdrop import backdrop
+from openlyra.gaussians.differentiable import best_backend
 from openlyra.gaussians.lift_frames import lift_frames
-from openlyra.gaussians.optimise import OptimiseProgress, OptimiseSettings, optimise
+from openlyra.gaussians.optimise import STEPS, OptimiseProgress, OptimiseSettings, optimise
 from openlyra.gaussians.photo_folder import is_photo_folder, list_photos, read_photos, working_size
 from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.types import Gaussians
@@ -33,6 +35,10 @@ MADE_CONFIDENCE = 0.5
 """Trust in colours that a generator made up, next to 1 for those of the photo."""
 
 
+PHOTO_SHARE, PHOTO_STEPS = 3.0, 2000
+"""Gaussians next to the first scene's, and steps on a CPU, for photos."""
+
+
 @dataclass(frozen=True)
 class ReconstructSettings:
     """What a reconstruction reads and how it fits."""
@@ -41,8 +47,9 @@ class ReconstructSettings:
     """Every how many frames one is kept back to judge by; 0 uses all."""
     max_frames: int = 160
     """Largest number of frames, evenly spread over the path."""
-    share: float = 0.5
-    """Number of Gaussians, as a part of the plain lift (one a remembered pixel), unless --budget is given."""
+    share: float | None = None
+    """Number of Gaussians next to that of the first scene, unless --budget is given. By default 0.5 for runs (whose
+    first scene has one a remembered pixel) and 3 for photos (one for four pixels, each surface once)."""
     size: str | None = None
     """Height x width in pixels to work at, for photos; by default theirs, at most 480 on the longer side."""
     optimise: OptimiseSettings = field(default_factory=OptimiseSettings)
@@ -54,8 +61,8 @@ class ReconstructSettings:
             raise InputError(f"--held-out {self.held_out}: 0 for none, or 2 and more for every so many frames")
         if self.max_frames < 1:
             raise InputError(f"--max-frames {self.max_frames}: at least 1 is needed")
-        if not 0 < self.share <= 1:
-            raise InputError(f"--share {self.share}: must be above 0 and at most 1")
+        if self.share is not None and not 0 < self.share <= 10:
+            raise InputError(f"--share {self.share}: must be above 0 and at most 10")
         self.shape()
         self.optimise.check()
 
@@ -79,6 +86,12 @@ class Material:
     """Places of the frames that the start was not made from and the fit does not see."""
     licences: dict[str, str]
     """Of weights that were used to make the source."""
+    share: float = 0.5
+    """Gaussians to end with, next to those of the start, unless told."""
+    steps: int = STEPS["cpu"]
+    """Steps of the fit on a CPU, unless told."""
+    behind: Gaussians | None = None
+    """What is put behind the fitted scene, within the budget."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,15 +151,22 @@ def reconstruct(
         material = from_run(RunFolder.open(Path(source)), settings, advance)
     lifted = time.perf_counter()
     learnt = [index for index in range(len(material.frames)) if index not in set(material.held_out)]
-    budget = settings.optimise.budget or max(1, int(settings.share * material.start.count))
-    wanted = OptimiseSettings(**{**asdict(settings.optimise), "budget": budget})
+    share = settings.share if settings.share is not None else material.share
+    budget = settings.optimise.budget or max(1, int(share * material.start.count))
+    behind = material.behind if material.behind is not None and material.behind.count < budget else Gaussians.empty()
+    backend = best_backend() if settings.optimise.backend == "auto" else settings.optimise.backend
+    steps = settings.optimise.steps or (material.steps if backend == "cpu" else STEPS.get(backend))
+    wanted = replace(settings.optimise, budget=budget - behind.count, steps=steps)
     checkpoint = output.parent / f".{output.name}.checkpoint.safetensors"
     output.parent.mkdir(parents=True, exist_ok=True)
     found = optimise(material.start, material.frames.select(learnt), wanted, checkpoint=checkpoint, report=report)
+    scene = found.gaussians
+    if behind.count:
+        scene = _with_behind(scene, behind, material.frames.select(learnt), wanted)
     fitted = time.perf_counter()
-    write_gaussians(found.gaussians, output)
+    write_gaussians(scene, output)
     figures = evaluate_reconstruction(
-        found.gaussians, material.frames, material.held_out, size_bytes=output.stat().st_size, advance=advance
+        scene, material.frames, material.held_out, size_bytes=output.stat().st_size, advance=advance
     )
     seconds = {"lift": lifted - begin, "fit": fitted - lifted, "measure": time.perf_counter() - fitted}
     record = {
@@ -158,7 +178,17 @@ def reconstruct(
     }  # fmt: skip
     write_bytes_atomic(report_path(output), (json.dumps(record, indent=1) + "\n").encode())
     checkpoint.unlink(missing_ok=True)
-    return Reconstruction(found.gaussians, figures, record)
+    return Reconstruction(scene, figures, record)
+
+
+def _with_behind(scene: Gaussians, behind: Gaussians, frames: PosedFrames, settings: OptimiseSettings) -> Gaussians:
+    """A fitted scene before a backdrop: a few steps more, as it shines through a little where all was black before.
+
+    Nothing moves elsewhere or fades meanwhile, so that the backdrop stays where no frame looks.
+    """
+    steps = max(1, (settings.steps or 0) // 10)
+    still = replace(settings, steps=steps, budget=None, opacity=0, scale=0, relocate_every=0, coarse=1)
+    return optimise(Gaussians.concatenate([scene, behind]), frames, still).gaussians
 
 
 def report_path(scene: Path) -> Path:
@@ -190,7 +220,9 @@ def from_photos(source: Path, settings: ReconstructSettings, advance: Advance) -
     depth = np.ones(frames.images.shape[:3], np.float32)
     valid, sky = np.zeros(depth.shape, bool), np.zeros(depth.shape, bool)
     depth[learnt], valid[learnt], sky[learnt] = found.depth, found.valid, found.far
-    return Material(replace(frames, depth=depth, valid=valid, sky=sky), start, held, {})
+    reach = float(np.linalg.norm(start.means - seen.cameras.center.mean(0), axis=1).max())
+    frames = replace(frames, depth=depth, valid=valid, sky=sky)
+    return Material(frames, start, held, {}, PHOTO_SHARE, PHOTO_STEPS, backdrop(seen, 1.3 * reach))
 
 
 def _picks(count: int, most: int) -> np.ndarray:
