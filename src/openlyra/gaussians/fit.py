@@ -26,7 +26,7 @@ def fit_colors(
     image: np.ndarray,
     mask: np.ndarray,
     fixed: np.ndarray,
-    iterations: int = 5,
+    iterations: int = 10,
 ) -> Gaussians:
     """Fit the base colours of the Gaussians from ``start`` on, which stand for the masked pixels in row-major order.
 
