@@ -50,6 +50,13 @@ def test_ripples_show_as_bumps_of_their_size(street: View) -> None:
 
 
 def test_summary_skips_what_a_view_lacks() -> None:
-    one = WorldScore(0.8, 0.1, float("nan"), 4.0, 1.0, 0.02, 0.01, 1.0, 0.2)
-    both = summary([one, replace(one, delta1=0.6, sky_iou=0.9, fov_error=8.0)])
-    assert (both.delta1, both.sky_iou, both.fov_error) == (pytest.approx(0.7), 0.9, 6.0)
+    one = WorldScore(0.8, 0.1, float("nan"), float("nan"), 0.0, 0.001, 4.0, 1.0, 0.02, 0.01, 1.0, 0.2)
+    both = summary([one, replace(one, delta1=0.6, sky_view_iou=0.9, fov_error=8.0)])
+    assert (both.delta1, both.sky_view_iou, both.fov_error) == (pytest.approx(0.7), 0.9, 6.0)
+
+
+def test_sky_of_all_views_is_counted_by_pixels() -> None:
+    large = WorldScore(0.8, 0.1, 0.9, 0.9, 0.45, 0.5, 4.0, 1.0, 0.02, 0.01, 1.0, 0.2)
+    missed = replace(large, sky_iou=0.0, sky_view_iou=0.0, sky_both=0.0, sky_either=0.02)
+    assert summary([large, missed]).sky_iou == pytest.approx(0.45 / 0.52)
+    assert summary([large, missed]).sky_view_iou == pytest.approx(0.45)

@@ -33,7 +33,13 @@ class WorldScore:
     absrel: float
     """Mean relative error of the same."""
     sky_iou: float
-    """Sky found and sky there: intersection over union; nan where neither is more than 1 % of the picture."""
+    """Sky found and sky there: intersection over union of the pixels of all views, as segmentation is measured."""
+    sky_view_iou: float
+    """The same within a view, mean over views; nan where neither is more than 1 % of the picture."""
+    sky_both: float
+    """Part of the picture that is sky and found."""
+    sky_either: float
+    """Part of the picture that is sky or found."""
     fov_error: float
     """Degrees, of the vertical field of view."""
     scale: float
@@ -60,13 +66,14 @@ def evaluate_on_worlds(
 
 
 def summary(scores: list[WorldScore]) -> WorldScore:
-    """Means over views of delta1, AbsRel, sky and halo, medians of the rest."""
+    """Means over views of delta1, AbsRel, sky and halo, sky_iou over all pixels, medians of the rest."""
     table = {name: np.array([getattr(score, name) for score in scores]) for name in asdict(scores[0])}
-    means = ("delta1", "absrel", "sky_iou", "halo")
-    return WorldScore(**{
+    means = ("delta1", "absrel", "sky_view_iou", "sky_both", "sky_either", "halo")
+    figures = {
         name: math.nan if np.isnan(values).all() else float((np.nanmean if name in means else np.nanmedian)(values))
         for name, values in table.items()
-    })  # fmt: skip
+    }
+    return WorldScore(**figures | {"sky_iou": _quotient(figures["sky_both"], figures["sky_either"])})
 
 
 def score_view(estimator: DepthEstimator, view: View) -> WorldScore:
@@ -81,10 +88,15 @@ def score_view(estimator: DepthEstimator, view: View) -> WorldScore:
     aligned = _aligned(1.0 / result.depth, truth) if known.sum() > 100 else result.depth
     ratio = np.maximum(aligned[known] / truth[known], truth[known] / aligned[known])
     planes, bumps = _flatness(result.depth, truth, view.plane)
+    both, either = float((result.sky & view.sky).mean()), float((result.sky | view.sky).mean())
+    enough = max(result.sky.mean(), view.sky.mean()) >= 0.01
     return WorldScore(
         delta1=float((ratio < 1.25).mean()) if known.any() else math.nan,
         absrel=float((np.abs(aligned - truth)[known] / truth[known]).mean()) if known.any() else math.nan,
-        sky_iou=_overlap(result.sky, view.sky),
+        sky_iou=_quotient(both, either),
+        sky_view_iou=_quotient(both, either) if enough else math.nan,
+        sky_both=both,
+        sky_either=either,
         fov_error=abs(fov - math.degrees(view.vertical_fov)),
         scale=scale,
         plane_rms=planes,
@@ -101,10 +113,8 @@ def _aligned(inverse: Map, truth: Map) -> Map:
     return (1.0 / np.maximum(scale * inverse + shift, 1.0 / FARTHEST)).astype(np.float32)
 
 
-def _overlap(found: NDArray[np.bool_], there: NDArray[np.bool_]) -> float:
-    if max(found.mean(), there.mean()) < 0.01:
-        return math.nan
-    return float((found & there).sum() / (found | there).sum())
+def _quotient(both: float, either: float) -> float:
+    return both / either if either > 0 else math.nan
 
 
 def _faces(plane: NDArray[np.int32]) -> list[NDArray[np.bool_]]:
