@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openlyra.errors import InputError, MissingExtraError, OpenLyraError, OutputExistsError
     from openlyra.formats import read_gaussians, write_gaussians
+    from openlyra.gaussians.merge import Chunk, merge
+    from openlyra.gaussians.mesh import MeshSettings, build_mesh
     from openlyra.gaussians.render import render
     from openlyra.gaussians.types import Gaussians
     from openlyra.geometry.camera import Camera, Trajectory
@@ -24,6 +26,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "openlyra.errors": ("InputError", "MissingExtraError", "OpenLyraError", "OutputExistsError"),
     "openlyra.formats": ("read_gaussians", "write_gaussians"),
+    "openlyra.gaussians.merge": ("Chunk", "merge"),
+    "openlyra.gaussians.mesh": ("MeshSettings", "build_mesh"),
     "openlyra.gaussians.render": ("render",),
     "openlyra.gaussians.types": ("Gaussians",),
     "openlyra.geometry.camera": ("Camera", "Trajectory"),
@@ -35,9 +39,9 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Camera", "CreateSettings", "Gaussians", "InputError", "MissingExtraError", "OpenLyraError", "OutputExistsError",
-    "ReconstructSettings", "Trajectory", "World", "create", "preset", "read_gaussians", "read_trajectory",
-    "reconstruct", "render", "write_gaussians", "write_trajectory",
+    "Camera", "Chunk", "CreateSettings", "Gaussians", "InputError", "MeshSettings", "MissingExtraError", "OpenLyraError",
+    "OutputExistsError", "ReconstructSettings", "Trajectory", "World", "build_mesh", "create", "merge", "preset",
+    "read_gaussians", "read_trajectory", "reconstruct", "render", "write_gaussians", "write_trajectory",
 ]  # fmt: skip
 
 
