@@ -39,9 +39,9 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Camera", "Chunk", "CreateSettings", "Gaussians", "InputError", "MeshSettings", "MissingExtraError", "OpenLyraError",
-    "OutputExistsError", "ReconstructSettings", "Trajectory", "World", "build_mesh", "create", "merge", "preset",
-    "read_gaussians", "read_trajectory", "reconstruct", "render", "write_gaussians", "write_trajectory",
+    "Camera", "Chunk", "CreateSettings", "Gaussians", "InputError", "MeshSettings", "MissingExtraError",
+    "OpenLyraError", "OutputExistsError", "ReconstructSettings", "Trajectory", "World", "build_mesh", "create", "merge",
+    "preset", "read_gaussians", "read_trajectory", "reconstruct", "render", "write_gaussians", "write_trajectory",
 ]  # fmt: skip
 
 
