@@ -34,6 +34,8 @@ class DataSettings:
 class VaeSettings:
     """The video auto-encoder: trained first, on the same videos."""
 
+    kind: str = "wan"
+    """`wan`: a narrow one of the released kind, trained here. `patches`: principal components, fitted in seconds."""
     base_width: int = 8
     """Channels at full resolution; the released one has 96."""
     channels: int = 16
@@ -80,6 +82,8 @@ class ModelSettings:
 class ObjectiveSettings:
     """How examples are drawn and weighed; the defaults are the released ones (training specification, 4 to 7)."""
 
+    predicts: str = "velocity"
+    """What the network puts out: `velocity` (released), or `data`, which suits latents of many channels."""
     shift: float = 5.0
     """Shift of the training times towards noise."""
     weighting: str = "bell"
@@ -92,6 +96,10 @@ class ObjectiveSettings:
     """Frames whose index is a multiple of this can be retrieved."""
     memory_gap: int = 16
     """Frames closer than this to the new ones cannot."""
+    edge_threshold: float = 0.05
+    """Relative depth range at which a pixel counts as an edge and is not warped; small pictures need more."""
+    retrieval_stride: int = 4
+    """Side in pixels of a cell of the grid on which frames are compared; small pictures need less."""
     memory_drop: float = 0.1
     """Probability that some of the retrieved frames are dropped."""
     text_drop: float = 0.2
@@ -191,6 +199,8 @@ class WorldTraining:
             _require(0 <= share <= 1, name, share, "a number from 0 to 1")
         _require(1 <= aim.augment_longest <= 1000, "objective.augment_longest", aim.augment_longest, "1 to 1000")
         _require(0 <= self.optimiser.average < 1, "optimiser.average", self.optimiser.average, "a number in [0, 1)")
+        _choice("vae.kind", vae.kind, ("wan", "patches"))
+        _choice("objective.predicts", aim.predicts, ("velocity", "data"))
         _choice("objective.weighting", aim.weighting, ("bell", "uniform"))
         _choice("objective.augment_times", aim.augment_times, ("released", "uniform"))
         _choice("run.precision", run.precision, ("bfloat16", "float32"))
