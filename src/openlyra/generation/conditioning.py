@@ -137,7 +137,11 @@ def retrieve_for(memory: SpatialMemory, targets: Camera, layout: Layout, setting
 
 
 def history_latents(
-    context: ChunkContext, layout: Layout, slots: Sequence[int], encode: Encode, ready: Mapping[int, Tensor] | None = None
+    context: ChunkContext,
+    layout: Layout,
+    slots: Sequence[int],
+    encode: Encode,
+    ready: Mapping[int, Tensor] | None = None,
 ) -> Tensor:
     """(1, 16, history, h, w): recent latents, and remembered frames encoded alone in the spatial slots.
 

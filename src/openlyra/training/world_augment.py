@@ -10,10 +10,11 @@ from typing import Literal
 
 import torch
 from numpy.random import Generator
-from torch import Tensor, nn
+from torch import Tensor
 
 from openlyra.generation.history import chunk_start, padding_frames
-from openlyra.sampling.flow import TABLE, FlowTable, noised, self_augmentation_place
+from openlyra.models.lyra_dit import LyraDiT
+from openlyra.sampling.flow import FlowTable, noised, self_augmentation_place
 from openlyra.training.world_cache import CachedClip
 from openlyra.training.world_codec import Codec
 from openlyra.training.world_objective import Changes, draw_example, draw_place, predict
@@ -47,7 +48,7 @@ def draw_level(table: FlowTable, settings: ObjectiveSettings, random: Generator)
 
 @torch.no_grad()
 def remade_history(
-    clip: CachedClip, chunk: int, settings: WorldTraining, network: nn.Module, vae: Codec, table: FlowTable,
+    clip: CachedClip, chunk: int, settings: WorldTraining, network: LyraDiT, vae: Codec, table: FlowTable,
     random: Generator,
 ) -> Changes:  # fmt: skip
     """The history before chunk + 1 after the network has re-made `chunk` from a noised state, in one step.
@@ -71,5 +72,3 @@ def history_with(clip: CachedClip, chunk: int, made: Tensor, vae: Codec, copy_hi
     if copy_history:
         pixels |= {i: clip.again(i) for i in range(max(0, first - padding_frames(clip.layout) + 1), first + 1)}
     return Changes(torch.cat([clip.until(chunk), again], 2), pixels)
-
-

@@ -28,8 +28,8 @@ from openlyra.media.atomic import atomic_path
 from openlyra.memory.frame import MemoryFrame
 from openlyra.models.frame_packing import Layout
 from openlyra.models.video_vae import StreamState
-from openlyra.training.world_data import PosedVideo
 from openlyra.training.world_codec import Codec
+from openlyra.training.world_data import PosedVideo
 from openlyra.training.world_learner import read_tensors
 from openlyra.training.world_settings import WorldTraining
 
@@ -112,7 +112,7 @@ class CachedClip:
         )
 
     def text(self, chunk: int) -> Tensor | None:
-        """(rows, width) embedding of the caption that holds at the first new frame of a chunk, None without captions."""
+        """(rows, width) embedding of the caption at the first new frame of a chunk, None without captions."""
         starts = [int(name.removeprefix("text.")) for name in self.tensors if name.startswith("text.")]
         fitting = [start for start in starts if start <= chunk_start(chunk, self.layout) + 1]
         return self.tensors[f"text.{max(fitting)}"] if fitting else None
@@ -145,7 +145,9 @@ def cache_clip(video: PosedVideo, vae: Codec, settings: WorldTraining, path: Pat
     cameras = video.cameras()
     chunks = (min(len(cameras), data.frames) - 1) // layout.new_pixel_frames
     if chunks < 1:
-        raise InputError(f"{video.path('rgb', '.mp4')}: {len(cameras)} frames; a chunk has {layout.new_pixel_frames + 1}")
+        raise InputError(
+            f"{video.path('rgb', '.mp4')}: {len(cameras)} frames; a chunk has {layout.new_pixel_frames + 1}"
+        )
     cameras = cameras[: 1 + chunks * layout.new_pixel_frames]
     ends = {chunk_start(chunk, layout) for chunk in range(chunks + 1)}
     wanted = sorted(ends | set(range(0, len(cameras), settings.objective.memory_every)))
@@ -176,7 +178,8 @@ def _streams(pixels: Tensor, vae: Codec, layout: Layout, chunks: int) -> dict[st
     video = pixels.transpose(0, 1)[None]
     latents, encoder = vae.encode_more(video[:, :, :1].expand(-1, -1, padding_frames(layout) + 1, -1, -1), None)
     shown, decoder = vae.decode_more(latents, None)
-    parts, again, states = [latents], [shown[:, :, -1:]], {}
+    parts, again = [latents], [shown[:, :, -1:]]
+    states: dict[str, Tensor] = {}
     for chunk in range(chunks):
         for half, state in (("encoder", encoder), ("decoder", decoder)):
             states |= {f"{half}.{chunk}.{name}": value for name, value in state.tensors().items()}

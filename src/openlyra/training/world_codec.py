@@ -48,7 +48,9 @@ def save_codec(codec: Codec, folder: Path) -> None:
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file({name: value.contiguous() for name, value in codec.network.state_dict().items()}, temporary)
     kind = "patches" if isinstance(codec, PatchCodec) else "wan"
-    write_bytes_atomic(folder / "config.json", (json.dumps({"kind": kind} | asdict(codec.config), indent=1) + "\n").encode())
+    write_bytes_atomic(
+        folder / "config.json", (json.dumps({"kind": kind} | asdict(codec.config), indent=1) + "\n").encode()
+    )
 
 
 def load_codec(folder: Path) -> Codec:
@@ -57,7 +59,9 @@ def load_codec(folder: Path) -> Codec:
     try:
         values = json.loads(path.read_text())
         kind = values.pop("kind")
-        config = PatchConfig(**values) if kind == "patches" else VideoVaeConfig(**{k: _tuple(v) for k, v in values.items()})
+        config = (
+            PatchConfig(**values) if kind == "patches" else VideoVaeConfig(**{k: _tuple(v) for k, v in values.items()})
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: is not the configuration of an auto-encoder ({error})") from None
     codec: Codec

@@ -94,7 +94,9 @@ class PosedVideo:
             raise InputError(f"{path}: tensor '{bad[0]}' is not (rows, width) named by a frame number")
         return {int(key): value.float() for key, value in sorted(found.items(), key=lambda item: int(item[0]))}
 
-    def frames(self, cameras: Camera, wanted: Sequence[int], height: int, width: int) -> tuple[Tensor, list[MemoryFrame]]:
+    def frames(
+        self, cameras: Camera, wanted: Sequence[int], height: int, width: int
+    ) -> tuple[Tensor, list[MemoryFrame]]:
         """All colours, uint8 (T, 3, height, width), and the wanted frames with depth, at the size of the networks.
 
         Resizing is that of generation: `generation.lyra.resized`."""
@@ -150,7 +152,9 @@ def check_dataset(folder: Path) -> list[str]:
             cameras = video.cameras()
             inds, depth = video._indexed("depth", None)
             if depth.shape[1:] != (cameras.height, cameras.width):
-                raise InputError(f"{video.path('depth')}: {depth.shape[1:]} for {cameras.height}x{cameras.width} pixels")
+                raise InputError(
+                    f"{video.path('depth')}: {depth.shape[1:]} for {cameras.height}x{cameras.width} pixels"
+                )
             if inds[-1] >= len(cameras):
                 raise InputError(f"{video.path('depth')}: frame {inds[-1]} has no pose")
             if (known := float((np.isfinite(depth) & (depth > 0)).mean())) < 0.01:
@@ -164,7 +168,12 @@ def check_dataset(folder: Path) -> list[str]:
 
 
 def write_video(
-    folder: Path, name: str, images: Sequence[np.ndarray], cameras: Camera, depth: dict[int, np.ndarray], fps: float = 16.0
+    folder: Path,
+    name: str,
+    images: Sequence[np.ndarray],
+    cameras: Camera,
+    depth: dict[int, np.ndarray],
+    fps: float = 16.0,
 ) -> PosedVideo:
     """Add a video to a data set: images uint8 (H, W, 3), cameras (T,), depth (H, W) of some frames.
 
@@ -190,9 +199,7 @@ def write_video(
     every, k = np.arange(len(images), dtype=np.int64), cameras.intrinsics
     lens = np.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], -1)
     write_bytes_atomic(video.path("intrinsics"), npz_bytes({"inds": every, "data": np.asarray(lens)}))
-    write_bytes_atomic(
-        video.path("pose"), npz_bytes({"inds": every, "data": np.asarray(cameras.world_from_camera)})
-    )
+    write_bytes_atomic(video.path("pose"), npz_bytes({"inds": every, "data": np.asarray(cameras.world_from_camera)}))
     names = [other.name for other in open_dataset(folder)] if (folder / LIST).is_file() else []
     write_bytes_atomic(folder / LIST, "".join(f"{other}\n" for other in [*names, name]).encode())
     return video

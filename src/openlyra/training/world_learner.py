@@ -93,7 +93,9 @@ class Learner:
     def save(self, path: Path) -> None:
         """Write all that a continuation needs, whole or not at all."""
         state = {"step": torch.tensor(self.step)}
-        state |= {f"module.{name}": value for name, value in self.module.state_dict().items() if name not in self.trained}
+        state |= {
+            f"module.{name}": value for name, value in self.module.state_dict().items() if name not in self.trained
+        }
         for name, value in self.weights.items():
             state[f"weight.{name}"] = value.detach()
             state |= {f"{key}.{name}": moment for key, moment in self.optimiser.state.get(value, {}).items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -14,6 +15,7 @@ from openlyra.media.atomic import atomic_path, write_bytes_atomic
 from openlyra.models.lyra_config import LyraConfig
 from openlyra.models.lyra_dit import ChunkConstants, LyraDiT
 from openlyra.models.lyra_init import initialise
+from openlyra.models.video_vae import VideoVae
 from openlyra.sampling.flow import TABLE
 from openlyra.training.world_codec import Codec
 from openlyra.training.world_objective import no_image
@@ -57,5 +59,6 @@ def walk_models(network: LyraDiT, vae: Codec, settings: WorldTraining) -> LyraMo
         return torch.zeros(len(captions), model.text_tokens, model.text_width)
 
     return LyraModels(
-        network, settings.layout, vae, encode_text, lambda image: no_image(len(image), width), encode_text([""])  # type: ignore[arg-type]
-    )
+        network, settings.layout, cast(VideoVae, vae), encode_text, lambda image: no_image(len(image), width),
+        encode_text([""]),
+    )  # fmt: skip

@@ -7,13 +7,14 @@ Source: training specification, sections 3 to 7.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.random import Generator
-from torch import Tensor, nn
+from torch import Tensor
 
 from openlyra.generation.conditioning import ChunkContext, ChunkInputs, Ready, build_inputs
 from openlyra.generation.history import chunk_start
@@ -21,6 +22,7 @@ from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.retrieval import RetrievalConfig, owner_scores, sample_owners
 from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.frame_packing import Layout
+from openlyra.models.lyra_dit import LyraDiT
 from openlyra.sampling.flow import TABLE, FlowTable, noised, velocity_target
 from openlyra.training.world_cache import CachedClip, conditioning
 from openlyra.training.world_codec import Codec
@@ -66,12 +68,15 @@ class Example:
     def batch(examples: Sequence[Example]) -> Example:
         """Examples of one layout together."""
         buffers = [example.buffer for example in examples if example.buffer is not None]
+
+        def joined(name: str) -> Tensor:
+            return torch.cat([getattr(example, name) for example in examples])
+
         return Example(
-            *(torch.cat([getattr(e, name) for e in examples]) for name in ("history", "conditions", "rays")),
-            torch.cat(buffers) if buffers else None,
-            *(torch.cat([getattr(e, name) for e in examples]) for name in ("text", "target", "noise", "place")),
-            tuple(frames for e in examples for frames in e.retrieved),
-        )
+            joined("history"), joined("conditions"), joined("rays"), torch.cat(buffers) if buffers else None,
+            joined("text"), joined("target"), joined("noise"), joined("place"),
+            tuple(frames for example in examples for frames in example.retrieved),
+        )  # fmt: skip
 
 
 def generator(seed: int, step: int, place: int = -1) -> Generator:
@@ -139,9 +144,34 @@ def normals(shape: Sequence[int], random: Generator) -> Tensor:
     return torch.from_numpy(random.standard_normal(tuple(shape), np.float32))
 
 
+class InputStore:
+    """Inputs of unchanged histories, by clip, chunk and retrieved frames: made once, the longest unused forgotten."""
+
+    def __init__(self, megabytes: int) -> None:
+        self.room = megabytes << 20
+        self.kept: OrderedDict[tuple[object, ...], ChunkInputs] = OrderedDict()
+
+    def get(self, key: tuple[object, ...], make: Callable[[], ChunkInputs]) -> ChunkInputs:
+        """The inputs of that key; `make` is called when they are not there."""
+        found = self.kept.pop(key, None)
+        if found is None:
+            found = make()
+            self.room -= _bytes(found)
+        self.kept[key] = found
+        while self.room < 0 and len(self.kept) > 1:
+            self.room += _bytes(self.kept.popitem(last=False)[1])
+        return found
+
+
+def _bytes(inputs: ChunkInputs) -> int:
+    parts = [inputs.history, inputs.condition, inputs.rays]
+    parts += [] if inputs.buffer is None else [inputs.buffer]
+    return sum(part.numel() * part.element_size() for part in parts)
+
+
 def draw_example(
     clip: CachedClip, chunk: int, settings: WorldTraining, vae: Codec, table: FlowTable, random: Generator,
-    photo: bool = False, changes: Changes | None = None, keep_text: bool = False,
+    photo: bool = False, changes: Changes | None = None, keep_text: bool = False, store: InputStore | None = None,
 ) -> Example:  # fmt: skip
     """One example. `photo`: nothing but the photo is remembered. `changes`: a history that the model re-made."""
     layout, aim = clip.layout, settings.objective
@@ -159,7 +189,14 @@ def draw_example(
         {index: latent for index, latent in clip.alone.items() if index not in changed},
         None if last.index in changed else clip.tensors["tail"][chunk : chunk + 1],
     )
-    inputs = build_inputs(context, layout, vae.encode, conditioning(settings), retrieved, ready)
+
+    def make() -> ChunkInputs:
+        return build_inputs(context, layout, vae.encode, conditioning(settings), retrieved, ready)
+
+    if store is None or changes is not None:
+        inputs = make()
+    else:
+        inputs = store.get((clip.name, chunk, *retrieved), make)
     inputs = corrupted(inputs, layout, aim, random)
     text = clip.text(chunk)
     if text is None or (not keep_text and random.random() < aim.text_drop):
@@ -176,7 +213,7 @@ def no_image(batch: int, width: int) -> Tensor:
     return torch.zeros(batch, IMAGE_ROWS, width)
 
 
-def predict(network: nn.Module, example: Example, sigma: Tensor, image_width: int) -> Tensor:
+def predict(network: LyraDiT, example: Example, sigma: Tensor, image_width: int) -> Tensor:
     """Velocity (B, C, g, h, w) float32 at noise levels (B,) of this example."""
     level = sigma.view(-1, 1, 1, 1, 1)
     chunk = network.prepare_chunk(
@@ -189,7 +226,7 @@ def predict(network: nn.Module, example: Example, sigma: Tensor, image_width: in
 
 
 def example_losses(
-    network: nn.Module, example: Example, table: FlowTable, weighting: str, image_width: int
+    network: LyraDiT, example: Example, table: FlowTable, weighting: str, image_width: int
 ) -> tuple[Tensor, Tensor]:
     """(B,) weighted losses, and the same without weights: mean squared error of the velocity of the new latents."""
     velocity = predict(network, example, table.sigmas[example.place], image_width)

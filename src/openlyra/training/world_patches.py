@@ -1,7 +1,7 @@
-"""A linear stand-in for the video auto-encoder: principal components of 4x8x8 pixel patches, fitted in seconds.
+"""A linear stand-in for the video auto-encoder: principal components of 4x8x8 pixel patches.
 
-It has the calls and the latent grid of `models.video_vae.VideoVae`, keeps no memory of the past, and needs many channels
-for the same sharpness. For small trainings that shall not wait for an auto-encoder.
+Fitted in seconds. It has the calls and the latent grid of `models.video_vae.VideoVae`, keeps no memory of the past, and
+needs many channels for the same sharpness. For small trainings that shall not wait for an auto-encoder.
 """
 
 from __future__ import annotations
@@ -28,6 +28,13 @@ class PatchConfig:
 
 class PatchNetwork(nn.Module):
     """The fitted numbers."""
+
+    mean: Tensor
+    """(768,) of the pixels of a patch."""
+    basis: Tensor
+    """(channels, 768) orthonormal rows."""
+    scale: Tensor
+    """(channels,) by which components are divided."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

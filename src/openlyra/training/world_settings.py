@@ -1,4 +1,4 @@
-"""What a training of the video generator can be told, and its TOML file: one table a dataclass, unknown keys refused."""
+"""What a training of the video generator can be told, and its TOML file: a table a dataclass, unknown keys refused."""
 
 from __future__ import annotations
 
@@ -157,6 +157,8 @@ class RunSettings:
     """Threads of the networks; 0 leaves it to PyTorch."""
     gradient_checkpointing: bool = False
     """Compute blocks twice instead of keeping what they compute."""
+    kept_megabytes: int = 512
+    """Memory for inputs that were made before and may be drawn again."""
     log_every: int = 20
     """Steps a line of log.jsonl."""
     save_every: int = 250
@@ -266,7 +268,9 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         return tuple(value)
     if hint is float and type(value) is int:
         return float(value)
-    _require(type(value) is hint, name, repr(value), {int: "an integer", float: "a number", str: "a text"}.get(hint, hint))
+    _require(
+        type(value) is hint, name, repr(value), {int: "an integer", float: "a number", str: "a text"}.get(hint, hint)
+    )
     return value
 
 

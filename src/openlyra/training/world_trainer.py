@@ -29,7 +29,7 @@ from openlyra.training.world_codec import Codec, load_codec, save_codec
 from openlyra.training.world_data import open_dataset
 from openlyra.training.world_learner import Learner
 from openlyra.training.world_network import new_network, save_network
-from openlyra.training.world_objective import Example, draw_clip, draw_example, example_losses, generator
+from openlyra.training.world_objective import Example, InputStore, draw_clip, draw_example, example_losses, generator
 from openlyra.training.world_rollout import roll_out, write_comparison
 from openlyra.training.world_settings import WorldTraining
 from openlyra.training.world_vae import codec_psnr, train_vae
@@ -48,6 +48,7 @@ class WorldTrainer:
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         if settings.run.batch % self.ranks:
             raise InputError(f"run.batch is {settings.run.batch}; a multiple of {self.ranks} ranks is needed")
+        self.store = InputStore(settings.run.kept_megabytes)
         self.config, self.table = settings.network(), FlowTable.shifted(settings.objective.shift)
         self.network = new_network(self.config, settings.objective.predicts, settings.run.seed)
         self.network.gradient_checkpointing = settings.run.gradient_checkpointing
@@ -75,7 +76,9 @@ class WorldTrainer:
                     clip, chunk - 1, self.settings, self.network, self.vae, self.table, random
                 )  # fmt: skip
             examples.append(
-                draw_example(clip, chunk, self.settings, self.vae, self.table, random, own == "photo", changes)
+                draw_example(
+                    clip, chunk, self.settings, self.vae, self.table, random, own == "photo", changes, store=self.store
+                )
             )
         return Example.batch(examples)
 
@@ -85,7 +88,7 @@ class WorldTrainer:
             self.network, self.draw(self.step), self.table, self.settings.objective.weighting, self.config.image_width
         )
         share = losses.sum() / self.settings.run.batch
-        norm, rate = 0.0, self.learner.rate
+        rate = self.learner.rate
         norm = self.learner.learn(share)
         figures = torch.stack([share.detach(), plain.sum() / self.settings.run.batch])
         if self.ranks > 1:
@@ -104,7 +107,9 @@ class WorldTrainer:
 
     def operations(self) -> float:
         """Floating-point operations of one example, forward and backward, without re-made histories."""
-        return (1 + BACKWARD) * transformer_work(self.config, self.settings.data.height, self.settings.data.width).forward_operations
+        return (1 + BACKWARD) * transformer_work(
+            self.config, self.settings.data.height, self.settings.data.width
+        ).forward_operations
 
 
 class Log:
@@ -144,7 +149,7 @@ class Log:
 def train_world(settings: WorldTraining, output: Path, say: Callable[[str], None] = lambda line: None) -> None:
     """Train, or go on with what is in the folder. Writes into `output`:
 
-    vae/ and transformer/ (config.json, model.safetensors: the running mean), cache/, log.jsonl, walk_*.mp4, checkpoints.
+    vae/ and transformer/ (config.json, model.safetensors: the running mean), cache/, log.jsonl, walks, checkpoints.
     """
     first = not dist.is_initialized() or dist.get_rank() == 0
     output.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,14 @@ class VaeTrainer:
             torch.manual_seed(settings.run.seed)
             self.network: Any = build_network(settings.vae_config()).train()
         how = OptimiserSettings(
-            own.rate, 0.9, 0.99, weight_decay=0.0, clip=1.0, warm_up=min(100, own.steps // 10 + 1), final=0.02, average=0.0
+            own.rate,
+            0.9,
+            0.99,
+            weight_decay=0.0,
+            clip=1.0,
+            warm_up=min(100, own.steps // 10 + 1),
+            final=0.02,
+            average=0.0,
         )
         self.learner = Learner(self.network, how, own.steps)
 
@@ -77,7 +84,9 @@ class VaeTrainer:
         """The auto-encoder with measured latents."""
         config = self.settings.vae_config()
         vae = VideoVae(self.network, config)
-        latents = torch.cat([vae.encode(self.clips(step)).movedim(1, 0).flatten(1) for step in range(MEASURED_CLIPS)], 1)
+        latents = torch.cat(
+            [vae.encode(self.clips(step)).movedim(1, 0).flatten(1) for step in range(MEASURED_CLIPS)], 1
+        )
         mean, deviation = latents.mean(1), latents.std(1).clamp_min(1e-3)
         return VideoVae(
             self.network, replace(config, latent_mean=tuple(mean.tolist()), latent_std=tuple(deviation.tolist()))
@@ -131,5 +140,3 @@ def codec_psnr(vae: Codec, videos: Sequence[Tensor]) -> float:
         pixels = video[:length].transpose(0, 1)[None].float() / 127.5 - 1
         errors.append(float((vae.decode(vae.encode(pixels)).clamp(-1, 1) - pixels).square().mean()) / 4)
     return float(-10 * np.log10(max(float(np.mean(errors)), 1e-10)))
-
-
