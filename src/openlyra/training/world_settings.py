@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -240,9 +240,10 @@ def read_settings(path: Path) -> WorldTraining:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not TOML ({error})") from None
     try:
-        return _build(WorldTraining, values, "")  # type: ignore[no-any-return]
+        found: WorldTraining = _build(WorldTraining, values, "")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    return replace(found, data=replace(found.data, folder=str(path.parent / found.data.folder)))
 
 
 def _build(kind: type, values: dict[str, Any], place: str) -> Any:
