@@ -55,7 +55,7 @@ def test_problems_are_named(walls: Path) -> None:
     first, second = check_dataset(walls)
     assert "wall-0" in first and "frame 3" in first
     assert "wall-1" in second and "not a readable .npz" in second
-    with pytest.raises(InputError, match="no all_filter.lst"):
+    with pytest.raises(InputError, match=r"no all_filter\.lst"):
         open_dataset(walls / "rgb")
     (walls / "all_filter.lst").write_text("../wall-0\n../../etc/passwd\n")
     with pytest.raises(InputError, match="not a video id"):
@@ -88,7 +88,7 @@ def test_an_id_is_taken_once_and_depth_is_needed(walls: Path) -> None:
 def test_wrong_settings_take_one_line(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "training.toml"
     path.write_text(text)
-    with pytest.raises(InputError, match="training.toml: ") as caught:
+    with pytest.raises(InputError, match=r"training\.toml: ") as caught:
         read_settings(path)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
