@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,11 @@ from safetensors.torch import save_file
 from world_case import FRAMES, HEIGHT, WIDTH, cameras, images, make_walls
 
 from openlyra.errors import InputError, OutputExistsError
-from openlyra.training.world_data import check_dataset, open_dataset, write_video
+from openlyra.geometry.camera import Trajectory
+from openlyra.geometry.trajectory_io import write_trajectory
+from openlyra.memory.frame import MemoryFrame
+from openlyra.runs import RunFolder
+from openlyra.training.world_data import check_dataset, import_run, open_dataset, write_video
 from openlyra.training.world_settings import read_settings
 
 
@@ -98,3 +103,25 @@ def test_settings_are_read(tmp_path: Path) -> None:
     path.write_text("[data]\nfolder = 'x'\n[optimiser]\nrate = 1\nfreeze = ['head.*']\n[model]\nwidth = 64\nheads = 2")
     found = read_settings(path)
     assert found.optimiser.rate == 1.0 and found.optimiser.freeze == ("head.*",) and found.network().width == 64
+
+
+def test_a_run_becomes_a_video(tmp_path: Path) -> None:
+    path, run = cameras(9), tmp_path / "run"
+    (run / "frames").mkdir(parents=True)
+    (run / "memory").mkdir()
+    (run / "run.json").write_text(json.dumps({"settings": {"generator": "exemplar"}, "input": {}, "format": 1}))
+    write_trajectory(Trajectory(path, 16.0), run / "cameras.npz")
+    source, pictures = RunFolder.open(run), images(path, 0)
+    nothing = np.zeros((HEIGHT, WIDTH), bool)
+    for index in (-1, 8):
+        depth = np.full((HEIGHT, WIDTH), 2.0 + index, np.float32).clip(1)
+        source.remember(MemoryFrame(index, pictures[max(index, 0)], depth, ~nothing, nothing, path[max(index, 0)]))
+    for index in range(8):
+        source.write_frame(index, pictures[index])
+    with pytest.raises(InputError, match="frame 8 is missing"):
+        import_run(run, tmp_path / "set", "walk")
+    source.write_frame(8, pictures[8])
+    video = import_run(run, tmp_path / "set", "walk")
+    assert check_dataset(tmp_path / "set") == []
+    np.testing.assert_allclose(video.cameras().world_from_camera, path.world_from_camera, atol=1e-12)
+    assert video.depth([0, 8]).max(axis=(1, 2)).tolist() == [1.0, 10.0]

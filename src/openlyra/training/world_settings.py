@@ -38,6 +38,8 @@ class VaeSettings:
     """`wan`: a narrow one of the released kind, trained here. `patches`: principal components, fitted in seconds."""
     base_width: int = 8
     """Channels at full resolution; the released one has 96."""
+    residual_blocks: int = 2
+    """Residual blocks a stage."""
     channels: int = 16
     """Channels of a latent."""
     steps: int = 1000
@@ -189,7 +191,7 @@ class WorldTraining:
         _require(vae.frames % 4 == 1, "vae.frames", vae.frames, "4n+1")
         for name, value in (
             ("data.frames", data.frames), ("vae.base_width", vae.base_width), ("vae.channels", vae.channels),
-            ("vae.steps", vae.steps), ("vae.batch", vae.batch), ("run.steps", run.steps), ("run.batch", run.batch),
+            ("vae.steps", vae.steps), ("vae.batch", vae.batch), ("vae.residual_blocks", vae.residual_blocks), ("run.steps", run.steps), ("run.batch", run.batch),
             ("run.log_every", run.log_every), ("run.save_every", run.save_every),
             ("run.sampling_steps", run.sampling_steps), ("objective.memory_every", aim.memory_every),
         ):  # fmt: skip
@@ -226,7 +228,8 @@ class WorldTraining:
     def vae_config(self) -> VideoVaeConfig:
         """Configuration of the auto-encoder before its latents were measured."""
         count = self.vae.channels
-        return VideoVaeConfig(self.vae.base_width, latent_mean=(0.0,) * count, latent_std=(1.0,) * count)
+        size = VideoVaeConfig(self.vae.base_width, residual_blocks=self.vae.residual_blocks)
+        return replace(size, latent_mean=(0.0,) * count, latent_std=(1.0,) * count)
 
 
 def read_settings(path: Path) -> WorldTraining:
