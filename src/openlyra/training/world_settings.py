@@ -191,7 +191,8 @@ class WorldTraining:
         _require(vae.frames % 4 == 1, "vae.frames", vae.frames, "4n+1")
         for name, value in (
             ("data.frames", data.frames), ("vae.base_width", vae.base_width), ("vae.channels", vae.channels),
-            ("vae.steps", vae.steps), ("vae.batch", vae.batch), ("vae.residual_blocks", vae.residual_blocks), ("run.steps", run.steps), ("run.batch", run.batch),
+            ("vae.steps", vae.steps), ("vae.batch", vae.batch),
+            ("vae.residual_blocks", vae.residual_blocks), ("run.steps", run.steps), ("run.batch", run.batch),
             ("run.log_every", run.log_every), ("run.save_every", run.save_every),
             ("run.sampling_steps", run.sampling_steps), ("objective.memory_every", aim.memory_every),
         ):  # fmt: skip
