@@ -243,6 +243,24 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert len(lines[-1]["by_chunk"]) == 4
 
 
+def test_held_out_videos_are_walked_but_not_learned(
+    trainer: Callable[..., WorldTrainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = trainer(data={"held_out": 1}, objective={"augment_every": 0})
+    seen: list[object] = []
+    clip = learner.clip
+    learner.clip = lambda place: (seen.append(place), clip(place))[1]
+    for step in range(8):
+        learner.draw(step)
+    assert set(seen) == {0}
+    monkeypatch.setattr(world_trainer, "write_comparison", lambda rollout, clip, path: seen.append(clip.name))
+    learner.evaluate(tmp_path)
+    assert seen[-2:] == [1, "wall-1"]
+    assert len(small_videos(learner.settings)) == 1
+    with pytest.raises(InputError, match="held_out is 2 of 2"):
+        trainer(data={"held_out": 2})
+
+
 def test_gradient_checkpointing_changes_nothing(trainer: Callable[..., WorldTrainer]) -> None:
     plain, saving = trainer(), trainer(run={"gradient_checkpointing": True})
     for _ in range(2):
@@ -283,4 +301,15 @@ def test_the_command_trains_and_refuses(walls: Path, tmp_path: Path, capsys: pyt
     assert main(["train", "world", str(config), "-o", str(tmp_path / "new"), "--resume"]) == 2
     config.write_text('[data]\nfolder = "x"\nspeed = 1\n')
     assert main([*arguments, "--resume"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].endswith("known are folder, height, width, frames")
+    assert capsys.readouterr().err.splitlines()[-1].endswith("known are folder, height, width, frames, held_out")
+
+
+def test_figures_go_to_tensorboard_when_it_is_there(tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = world_trainer.Log(tmp_path, True)
+    log.note({"step": 3, "loss": 0.5, "by_chunk": [1.0]})
+    log.close()
+    events = reader.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(3, 0.5)]
+    assert events.Tags()["scalars"] == ["loss"]

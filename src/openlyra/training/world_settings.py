@@ -28,6 +28,8 @@ class DataSettings:
     """Pixels inside the networks, a multiple of 16."""
     frames: int = 1000
     """Largest number of frames taken of a video."""
+    held_out: int = 0
+    """Videos at the end of the list that nothing learns from; walks are tried on the first of them."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,7 @@ class WorldTraining:
         data, vae, aim, run = self.data, self.vae, self.objective, self.run
         for name, value in (("height", data.height), ("width", data.width)):
             _require(value > 0 and value % CELL == 0, f"data.{name}", value, f"a multiple of {CELL}")
+        _require(data.held_out >= 0, "data.held_out", data.held_out, "0 or more")
         _require(vae.frames % 4 == 1, "vae.frames", vae.frames, "4n+1")
         for name, value in (
             ("data.frames", data.frames), ("vae.base_width", vae.base_width), ("vae.channels", vae.channels),

@@ -44,7 +44,11 @@ class WorldTrainer:
 
     def __init__(self, settings: WorldTraining, clip: Callable[[int], CachedClip], clips: int, vae: Codec) -> None:
         """`clip(i)` gives one of `clips` cached clips."""
-        self.settings, self.clip, self.clips, self.vae = settings, clip, clips, vae
+        self.settings, self.clip, self.vae = settings, clip, vae
+        self.clips = learned(settings, clips)
+        """Clips that are learned from: the first ones."""
+        self.tried = 0 if self.clips == clips else self.clips
+        """The clip along which walks are tried."""
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         if settings.run.batch % self.ranks:
             raise InputError(f"run.batch is {settings.run.batch}; a multiple of {self.ranks} ranks is needed")
@@ -96,8 +100,8 @@ class WorldTrainer:
         return {"loss": float(figures[0]), "error": float(figures[1]), "norm": norm, "rate": rate}
 
     def evaluate(self, folder: Path) -> dict[str, object]:
-        """Walk along the first clip with the averaged weights; keeps a video and returns figures."""
-        clip = self.clip(0)
+        """Walk along a clip with the averaged weights; keeps a video and returns figures."""
+        clip = self.clip(self.tried)
         self.learner.use_average(True)
         result = roll_out(self.network, self.vae, clip, self.settings, self.settings.run.evaluate_chunks)
         self.learner.use_average(False)
@@ -191,12 +195,20 @@ def prepare_codec(
 
 
 def small_videos(settings: WorldTraining) -> list[Tensor]:
-    """Videos of the data set at the size of the networks, uint8 (T, 3, H, W)."""
+    """Videos that are learned from, at the size of the networks, uint8 (T, 3, H, W)."""
     data, found = settings.data, []
-    for video in open_dataset(Path(data.folder)):
+    videos = open_dataset(Path(data.folder))
+    for video in videos[: learned(settings, len(videos))]:
         cameras = video.cameras()
         found.append(video.frames(cameras[: min(data.frames, len(cameras))], [], data.height, data.width)[0])
     return found
+
+
+def learned(settings: WorldTraining, videos: int) -> int:
+    """How many of so many videos are learned from. Raises InputError when none is left."""
+    if settings.data.held_out >= videos:
+        raise InputError(f"data.held_out is {settings.data.held_out} of {videos} videos; at least one must be learned")
+    return videos - settings.data.held_out
 
 
 def open_cache(settings: WorldTraining, vae: Codec, output: Path) -> ClipCache:
