@@ -23,7 +23,7 @@ from openlyra.training.world_augment import draw_chunk, draw_level, draw_mode, h
 from openlyra.training.world_cache import CachedClip, ClipCache, conditioning
 from openlyra.training.world_codec import load_codec
 from openlyra.training.world_data import open_dataset
-from openlyra.training.world_network import DataDiT, new_network
+from openlyra.training.world_network import DataDiT, load_trained, new_network
 from openlyra.training.world_objective import (
     Example,
     InputStore,
@@ -243,6 +243,27 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert len(lines[-1]["by_chunk"]) == 4
 
 
+def test_what_was_trained_is_read_back(walls: Path, tmp_path: Path) -> None:
+    """The stored network walks as the one in training did at its end, and other settings do not go on in its folder."""
+    how = settings(walls, run={"steps": 3}, objective={"predicts": "data"})
+    train_world(how, tmp_path)
+    network, codec, again = load_trained(tmp_path)
+    assert again == how
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    clip = open_cache(how, codec, tmp_path).clip(0)
+    walked = roll_out(network, codec, clip, again)
+    assert [round(value, 2) for value in walked.psnr] == lines[-1]["by_chunk"]
+    with pytest.raises(InputError, match=r"was begun with optimiser.rate 0.003, not 0.1"):
+        train_world(replace(how, optimiser=replace(how.optimiser, rate=0.1)), tmp_path)
+    with pytest.raises(InputError, match=r"run.seed"):
+        train_world(replace(how, run=replace(how.run, seed=1)), tmp_path)
+    train_world(replace(how, run=replace(how.run, steps=4)), tmp_path)
+    assert int(load_file(tmp_path / world_trainer.CHECKPOINT)["step"]) == 4
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(InputError, match="data is missing"):
+        load_trained(tmp_path)
+
+
 def test_held_out_videos_are_walked_but_not_learned(
     trainer: Callable[..., WorldTrainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +320,9 @@ def test_the_command_trains_and_refuses(walls: Path, tmp_path: Path, capsys: pyt
     assert main(arguments) == 2 and "--resume" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
     assert main(["train", "world", str(config), "-o", str(tmp_path / "new"), "--resume"]) == 2
+    before = config.read_text()
+    config.write_text(before.replace("width = 32", "width = 64"))
+    assert main([*arguments, "--resume"]) == 2 and "model.width 32, not 64" in capsys.readouterr().err
     config.write_text('[data]\nfolder = "x"\nspeed = 1\n')
     assert main([*arguments, "--resume"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith("known are folder, height, width, frames, held_out")

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from openlyra.errors import InputError
 from openlyra.generation.latent_walk import LyraModels
 from openlyra.media.atomic import atomic_path, write_bytes_atomic
 from openlyra.models.lyra_config import LyraConfig
@@ -17,9 +18,10 @@ from openlyra.models.lyra_dit import ChunkConstants, LyraDiT
 from openlyra.models.lyra_init import initialise
 from openlyra.models.video_vae import VideoVae
 from openlyra.sampling.flow import TABLE
-from openlyra.training.world_codec import Codec
+from openlyra.training.world_codec import Codec, load_codec
+from openlyra.training.world_learner import read_tensors
 from openlyra.training.world_objective import no_image
-from openlyra.training.world_settings import WorldTraining
+from openlyra.training.world_settings import WorldTraining, stored_settings
 
 LEAST_SIGMA = 0.05
 """Below this noise level the velocity of a network that predicts data is not made any steeper."""
@@ -49,6 +51,20 @@ def save_network(weights: dict[str, Tensor], config: LyraConfig, folder: Path) -
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
     write_bytes_atomic(folder / "config.json", config.to_json().encode())
+
+
+def load_trained(folder: Path) -> tuple[LyraDiT, Codec, WorldTraining]:
+    """Network, auto-encoder and settings that `train_world` left in a folder. Raises InputError."""
+    settings = stored_settings(folder)
+    path = folder / "transformer" / "config.json"
+    config = LyraConfig.read(path)
+    network = new_network(config, settings.objective.predicts, 0).requires_grad_(False).eval()
+    weights = read_tensors(path.with_name("model.safetensors"))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{path.parent}: weights do not fit config.json ({str(error).splitlines()[0]})") from None
+    return network, load_codec(folder / "vae"), settings
 
 
 def walk_models(network: LyraDiT, vae: Codec, settings: WorldTraining) -> LyraModels:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from openlyra.errors import InputError
+from openlyra.media.atomic import write_bytes_atomic
 from openlyra.models.frame_packing import PATCH, Layout
 from openlyra.models.lyra_config import SLOT_CHANNELS, LyraConfig
 from openlyra.models.video_vae import SPATIAL, VideoVaeConfig
@@ -251,6 +253,41 @@ def read_settings(path: Path) -> WorldTraining:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return replace(found, data=replace(found.data, folder=str(path.parent / found.data.folder)))
+
+
+SETTINGS = "settings.json"
+MAY_CHANGE = ("run.", "data.folder")
+"""Beginnings of the settings that may differ when a training is resumed ..."""
+MUST_STAY = ("run.seed", "run.batch", "run.precision")
+"""... except these."""
+
+
+def write_settings(settings: WorldTraining, folder: Path) -> None:
+    """Keep the settings beside what they make."""
+    write_bytes_atomic(folder / SETTINGS, (json.dumps(asdict(settings), indent=1) + "\n").encode())
+
+
+def stored_settings(folder: Path) -> WorldTraining:
+    """What `write_settings` kept. Raises InputError."""
+    path = folder / SETTINGS
+    try:
+        found: WorldTraining = _build(WorldTraining, json.loads(path.read_text()), "")
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: the settings of a training cannot be read ({error})") from None
+    return found
+
+
+def check_resumable(settings: WorldTraining, folder: Path) -> None:
+    """Raise InputError when the training in the folder was begun with other settings that shape its result."""
+    before, now = _flat(asdict(stored_settings(folder))), _flat(asdict(settings))
+    for name, value in now.items():
+        free = name.startswith(MAY_CHANGE) and name not in MUST_STAY
+        if before[name] != value and not free:
+            raise InputError(f"{folder}: was begun with {name} {before[name]!r}, not {value!r}; give a new folder")
+
+
+def _flat(tables: dict[str, Any]) -> dict[str, Any]:
+    return {f"{table}.{name}": value for table, values in tables.items() for name, value in values.items()}
 
 
 def _build(kind: type, values: dict[str, Any], place: str) -> Any:

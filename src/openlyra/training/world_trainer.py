@@ -31,7 +31,7 @@ from openlyra.training.world_learner import Learner
 from openlyra.training.world_network import new_network, save_network
 from openlyra.training.world_objective import Example, InputStore, draw_clip, draw_example, example_losses, generator
 from openlyra.training.world_rollout import roll_out, write_comparison
-from openlyra.training.world_settings import WorldTraining
+from openlyra.training.world_settings import SETTINGS, WorldTraining, check_resumable, write_settings
 from openlyra.training.world_vae import codec_psnr, train_vae
 
 CHECKPOINT, VAE_CHECKPOINT, LOG = "checkpoint.safetensors", "vae_checkpoint.safetensors", "log.jsonl"
@@ -153,9 +153,12 @@ class Log:
 def train_world(settings: WorldTraining, output: Path, say: Callable[[str], None] = lambda line: None) -> None:
     """Train, or go on with what is in the folder. Writes into `output`:
 
-    vae/ and transformer/ (config.json, model.safetensors: the running mean), cache/, log.jsonl, walks, checkpoints.
+    settings.json, vae/ and transformer/ (config.json, model.safetensors: the running mean), cache/, log.jsonl, walks,
+    checkpoints. Raises InputError when the folder holds a training with other settings.
     """
     first = not dist.is_initialized() or dist.get_rank() == 0
+    if (output / SETTINGS).is_file():
+        check_resumable(settings, output)
     output.mkdir(parents=True, exist_ok=True)
     if settings.run.threads:
         torch.set_num_threads(settings.run.threads)
@@ -163,6 +166,7 @@ def train_world(settings: WorldTraining, output: Path, say: Callable[[str], None
     try:
         log.note({"settings": asdict(settings)})
         if first:
+            write_settings(settings, output)
             vae = prepare_codec(settings, output, log.note, say)
             cache = open_cache(settings, vae, output)
             say(f"latents of {cache.fill()} videos made, {len(cache)} in {output}/cache")
