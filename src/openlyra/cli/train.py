@@ -104,7 +104,8 @@ class TrainWorldCommand:
             except KeyboardInterrupt:
                 say("interrupted; continue with --resume", self.verbosity)
                 return 130
-        say(f"done: {self.output}/transformer", self.verbosity)
+        if rank == 0:
+            say(f"done: {self.output}/transformer", self.verbosity)
         return 0
 
 
