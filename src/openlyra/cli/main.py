@@ -24,7 +24,7 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
-    from openlyra.cli.train import TrainDepthCommand
+    from openlyra.cli.train import TrainDepthCommand, TrainWorldCommand
     from openlyra.cli.view import ViewCommand
     from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
@@ -42,6 +42,7 @@ def commands() -> tyro.extras.SubcommandApp:
     app.command(models_app(), name="models")
     train = tyro.extras.SubcommandApp()
     train.command(name="depth")(TrainDepthCommand)
+    train.command(name="world")(TrainWorldCommand)
     app.command(train, name="train")
     worlds = tyro.extras.SubcommandApp()
     worlds.command(name="make")(WorldsMakeCommand)

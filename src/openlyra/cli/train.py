@@ -71,6 +71,44 @@ class TrainDepthCommand:
         return 0
 
 
+@dataclass(frozen=True)
+class TrainWorldCommand:
+    """Train the video generator on posed videos: auto-encoder, cached latents, video transformer. Interrupt at will.
+
+    Example: openlyra train world examples/training/one-world.toml -o training
+    """
+
+    config: tyro.conf.Positional[Path]
+    """Configuration in TOML; docs/training.md describes it."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for vae/, transformer/ (the results), checkpoints, cache/, log.jsonl and videos of walks."""
+    resume: bool = False
+    """Continue an interrupted training."""
+    verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        from openlyra.training.world_ranks import joined_ranks
+        from openlyra.training.world_settings import read_settings
+        from openlyra.training.world_trainer import LOG, train_world
+
+        settings = read_settings(self.config)
+        begun = (self.output / LOG).is_file()
+        if begun and not self.resume:
+            raise OutputExistsError(f"{self.output}: holds a training; continue it with --resume or give a new folder")
+        if self.resume and not begun:
+            raise InputError(f"{self.output}: holds no training to resume")
+        with joined_ranks() as rank:
+            try:
+                train_world(settings, self.output, lambda line: say(line, self.verbosity) if rank == 0 else None)
+            except KeyboardInterrupt:
+                say("interrupted; continue with --resume", self.verbosity)
+                return 130
+        if rank == 0:
+            say(f"done: {self.output}/transformer", self.verbosity)
+        return 0
+
+
 @contextmanager
 def drawing(data: Path, shards: int) -> Iterator[None]:
     """Draw shards in a process of its own, at low priority, for as long as the context lasts; waits for the first."""

@@ -5,7 +5,7 @@ Source: spec conditioning.md 4. Only the warps that are used are computed: of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +65,16 @@ class ChunkContext:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """What was encoded before and need not be encoded again: training keeps it on disk."""
+
+    alone: Mapping[int, Tensor] = field(default_factory=dict)
+    """(1, 16, 1, h, w) latents of remembered frames on their own, by frame index."""
+    tail: Tensor | None = None
+    """(1, 16, new, h, w) latents of the warped last frame."""
+
+
+@dataclass(frozen=True)
 class ChunkInputs:
     """Inputs of the network that stay the same for all steps of a chunk. T = history + new latents."""
 
@@ -79,7 +89,7 @@ class ChunkInputs:
     retrieved: tuple[int, ...]
     """Indices of the retrieved frames, best last."""
     warped: np.ndarray
-    """(new frames, 3, H, W) the last frame warped along the path, -1 in holes."""
+    """(new frames, 3, H, W) the last frame warped along the path, -1 in holes; (0, 3, H, W) if it was not needed."""
 
     @property
     def mask(self) -> Tensor:
@@ -88,19 +98,25 @@ class ChunkInputs:
 
 
 def build_inputs(
-    context: ChunkContext, layout: Layout, encode: Encode, settings: ConditioningSettings | None = None
-) -> ChunkInputs:
-    """The inputs of one chunk. Raises InputError when the cameras do not reach to its end."""
-    settings = settings or ConditioningSettings()
+    context: ChunkContext, layout: Layout, encode: Encode, settings: ConditioningSettings | None = None,
+    retrieved: Sequence[int] | None = None, ready: Ready | None = None,
+) -> ChunkInputs:  # fmt: skip
+    """The inputs of one chunk. Raises InputError when the cameras do not reach to its end.
+
+    `retrieved` are remembered frames that were picked in another way (training draws them), best last."""
+    settings, ready = settings or ConditioningSettings(), ready or Ready()
     first, new = chunk_start(context.chunk, layout), layout.new_pixel_frames
     if len(context.cameras) <= first + new:
         raise InputError(f"chunk {context.chunk} ends at frame {first + new}; there are {len(context.cameras)} cameras")
     targets = context.cameras[first + 1 : first + new + 1]
-    retrieved = retrieve_for(context.memory, targets, layout, settings)
+    if retrieved is None:
+        retrieved = retrieve_for(context.memory, targets, layout, settings)
     slots = slot_frames(retrieved, layout.spatial_frames)
-    history = history_latents(context, layout, slots, encode)
-    warped = warped_frames(context.last, context.pixels(context.last.index), targets, settings.warp)
-    tail = encode_tail(warped, encode)
+    history = history_latents(context, layout, slots, encode, ready.alone)
+    warped, tail = np.empty((0, 3, targets.height, targets.width), np.float32), ready.tail
+    if tail is None:
+        warped = warped_frames(context.last, context.pixels(context.last.index), targets, settings.warp)
+        tail = encode_tail(warped, encode)
     cameras = latent_cameras(context, layout, slots)
     return ChunkInputs(
         history,
@@ -120,13 +136,23 @@ def retrieve_for(memory: SpatialMemory, targets: Camera, layout: Layout, setting
     return memory.retrieve(targets[views], layout.spatial_frames)
 
 
-def history_latents(context: ChunkContext, layout: Layout, slots: Sequence[int], encode: Encode) -> Tensor:
-    """(1, 16, history, h, w): recent latents, and remembered frames encoded alone in the spatial slots."""
+def history_latents(
+    context: ChunkContext,
+    layout: Layout,
+    slots: Sequence[int],
+    encode: Encode,
+    ready: Mapping[int, Tensor] | None = None,
+) -> Tensor:
+    """(1, 16, history, h, w): recent latents, and remembered frames encoded alone in the spatial slots.
+
+    `ready` are latents of such frames that were made before."""
     total = context.latents.shape[2]
     recent = context.latents[:, :, recent_latents(total, layout.temporal_frames)]
     result = recent.new_empty((*recent.shape[:2], layout.history_frames, *recent.shape[3:]))
     result[:, :, layout.indices(spatial=False)] = recent
-    alone = {index: encode(context.pixels(index)[None, :, None]) for index in sorted(set(slots))}
+    alone = dict(ready or {})
+    for index in sorted(set(slots) - alone.keys()):
+        alone[index] = encode(context.pixels(index)[None, :, None])
     for place, index in zip(layout.indices(spatial=True), slots):
         result[:, :, place] = alone[index][:, :, 0].to(result)
     return result

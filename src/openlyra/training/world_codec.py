@@ -1,0 +1,83 @@
+"""What training needs of an auto-encoder, and its folder: `config.json` and `model.safetensors`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from openlyra.errors import InputError
+from openlyra.media.atomic import atomic_path, write_bytes_atomic
+from openlyra.models.video_vae import StreamState, VideoVae, VideoVaeConfig, build_network
+from openlyra.training.world_learner import read_tensors
+from openlyra.training.world_patches import PatchCodec, PatchConfig, PatchNetwork
+
+
+class Codec(Protocol):
+    """`models.video_vae.VideoVae` or `world_patches.PatchCodec`."""
+
+    network: Any
+    """Its weights."""
+    config: Any
+    """A dataclass with its sizes."""
+
+    def encode(self, video: Tensor) -> Tensor:
+        """A clip on its own."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Its inverse."""
+        ...
+
+    def encode_more(self, video: Tensor, state: StreamState | None) -> tuple[Tensor, StreamState]:
+        """The next frames of a stream."""
+        ...
+
+    def decode_more(self, latents: Tensor, state: StreamState | None) -> tuple[Tensor, StreamState]:
+        """The next latents of a stream."""
+        ...
+
+
+def save_codec(codec: Codec, folder: Path) -> None:
+    """Write configuration and weights; the configuration last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file({name: value.contiguous() for name, value in codec.network.state_dict().items()}, temporary)
+    kind = "patches" if isinstance(codec, PatchCodec) else "wan"
+    write_bytes_atomic(
+        folder / "config.json", (json.dumps({"kind": kind} | asdict(codec.config), indent=1) + "\n").encode()
+    )
+
+
+def load_codec(folder: Path) -> Codec:
+    """Read what `save_codec` wrote. Raises InputError."""
+    path = folder / "config.json"
+    try:
+        values = json.loads(path.read_text())
+        kind = values.pop("kind")
+        config = (
+            PatchConfig(**values) if kind == "patches" else VideoVaeConfig(**{k: _tuple(v) for k, v in values.items()})
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: is not the configuration of an auto-encoder ({error})") from None
+    codec: Codec
+    if isinstance(config, PatchConfig):
+        if not 1 <= config.channels <= 768:
+            raise InputError(f"{path}: channels is {config.channels}; 1 to 768 is needed")
+        codec = PatchCodec(PatchNetwork(config.channels), config)
+    else:
+        codec = VideoVae(build_network(config), config)
+    weights = read_tensors(folder / "model.safetensors")
+    try:
+        codec.network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{folder}: weights do not fit the configuration ({str(error).splitlines()[0]})") from None
+    return codec
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,237 @@
+"""The training of the video generator: auto-encoder, cached latents, then one plain loop for the video transformer.
+
+    train_world(read_settings(path), folder, resume=True)
+
+What a step learns from depends on the seed and the step alone, so an interrupted training goes on with the same bits.
+With `torchrun` every rank takes its share of the batch; gradients are added up, and rank 0 writes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from openlyra.errors import InputError
+from openlyra.models.work import transformer_work
+from openlyra.sampling.flow import FlowTable
+from openlyra.training.world_augment import draw_chunk, draw_mode, remade_history
+from openlyra.training.world_cache import CachedClip, ClipCache
+from openlyra.training.world_codec import Codec, load_codec, save_codec
+from openlyra.training.world_data import open_dataset
+from openlyra.training.world_learner import Learner
+from openlyra.training.world_network import new_network, save_network
+from openlyra.training.world_objective import Example, InputStore, draw_clip, draw_example, example_losses, generator
+from openlyra.training.world_rollout import roll_out, write_comparison
+from openlyra.training.world_settings import SETTINGS, WorldTraining, check_resumable, write_settings
+from openlyra.training.world_vae import codec_psnr, train_vae
+
+CHECKPOINT, VAE_CHECKPOINT, LOG = "checkpoint.safetensors", "vae_checkpoint.safetensors", "log.jsonl"
+BACKWARD = 2
+"""Operations of the backward pass in forward passes."""
+
+
+class WorldTrainer:
+    """The video transformer with everything that a step needs."""
+
+    def __init__(self, settings: WorldTraining, clip: Callable[[int], CachedClip], clips: int, vae: Codec) -> None:
+        """`clip(i)` gives one of `clips` cached clips."""
+        self.settings, self.clip, self.vae = settings, clip, vae
+        self.clips = learned(settings, clips)
+        """Clips that are learned from: the first ones."""
+        self.tried = 0 if self.clips == clips else self.clips
+        """The clip along which walks are tried."""
+        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        if settings.run.batch % self.ranks:
+            raise InputError(f"run.batch is {settings.run.batch}; a multiple of {self.ranks} ranks is needed")
+        self.store = InputStore(settings.run.kept_megabytes)
+        self.config, self.table = settings.network(), FlowTable.shifted(settings.objective.shift)
+        self.network = new_network(self.config, settings.objective.predicts, settings.run.seed)
+        self.network.gradient_checkpointing = settings.run.gradient_checkpointing
+        self.learner = Learner(self.network, settings.optimiser, settings.run.steps)
+        if settings.run.precision == "bfloat16":
+            self.network.to(torch.bfloat16)
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.learner.step
+
+    def draw(self, step: int) -> Example:
+        """This rank's examples of a step."""
+        run, share = self.settings.run, self.settings.run.batch // self.ranks
+        mode = draw_mode(step, self.settings.objective, generator(run.seed, step))
+        examples = []
+        for place in range(self.rank * share, (self.rank + 1) * share):
+            random = generator(run.seed, step, place)
+            clip = self.clip(draw_clip(self.clips, random))
+            own = "plain" if mode == "augmented" and clip.chunks < 2 else mode
+            chunk, changes = draw_chunk(clip.chunks, own, random), None
+            if own == "augmented":
+                changes = remade_history(
+                    clip, chunk - 1, self.settings, self.network, self.vae, self.table, random
+                )  # fmt: skip
+            examples.append(
+                draw_example(
+                    clip, chunk, self.settings, self.vae, self.table, random, own == "photo", changes, store=self.store
+                )
+            )
+        return Example.batch(examples)
+
+    def learn(self) -> dict[str, float]:
+        """One step; returns the loss over the whole batch, the same without weights, and the gradient's norm."""
+        losses, plain = example_losses(
+            self.network, self.draw(self.step), self.table, self.settings.objective.weighting, self.config.image_width
+        )
+        share = losses.sum() / self.settings.run.batch
+        rate = self.learner.rate
+        norm = self.learner.learn(share)
+        figures = torch.stack([share.detach(), plain.sum() / self.settings.run.batch])
+        if self.ranks > 1:
+            dist.all_reduce(figures)
+        return {"loss": float(figures[0]), "error": float(figures[1]), "norm": norm, "rate": rate}
+
+    def evaluate(self, folder: Path) -> dict[str, object]:
+        """Walk along a clip with the averaged weights; keeps a video and returns figures."""
+        clip = self.clip(self.tried)
+        self.learner.use_average(True)
+        result = roll_out(self.network, self.vae, clip, self.settings, self.settings.run.evaluate_chunks)
+        self.learner.use_average(False)
+        write_comparison(result, clip, folder / f"walk_{self.step:07d}.mp4")
+        by_chunk = [round(value, 2) for value in result.psnr]
+        return {"walk_psnr": round(result.whole, 2), "by_chunk": by_chunk, "walk_seconds": round(result.seconds, 1)}
+
+    def operations(self) -> float:
+        """Floating-point operations of one example, forward and backward, without re-made histories."""
+        return (1 + BACKWARD) * transformer_work(
+            self.config, self.settings.data.height, self.settings.data.width
+        ).forward_operations
+
+
+class Log:
+    """`log.jsonl`, and TensorBoard beside it when the package is there. Only rank 0 writes."""
+
+    def __init__(self, folder: Path, on: bool) -> None:
+        self.began = time.monotonic()
+        self.file = open(folder / LOG, "a") if on else None
+        self.board: Any = None
+        if on:
+            with suppress(ImportError):
+                from torch.utils.tensorboard import SummaryWriter
+
+                self.board = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def note(self, values: dict[str, object]) -> None:
+        """Add a line."""
+        if self.file is None:
+            return
+        self.file.write(json.dumps({"seconds": round(time.monotonic() - self.began, 1)} | values) + "\n")
+        self.file.flush()
+        if self.board is not None:
+            step = values.get("step", values.get("vae_step", 0))
+            for name, value in values.items():
+                if isinstance(value, float):
+                    self.board.add_scalar(name, value, step)
+            self.board.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        if self.file is not None:
+            self.file.close()
+        if self.board is not None:
+            self.board.close()
+
+
+def train_world(settings: WorldTraining, output: Path, say: Callable[[str], None] = lambda line: None) -> None:
+    """Train, or go on with what is in the folder. Writes into `output`:
+
+    settings.json, vae/ and transformer/ (config.json, model.safetensors: the running mean), cache/, log.jsonl, walks,
+    checkpoints. Raises InputError when the folder holds a training with other settings.
+    """
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    if (output / SETTINGS).is_file():
+        check_resumable(settings, output)
+    output.mkdir(parents=True, exist_ok=True)
+    if settings.run.threads:
+        torch.set_num_threads(settings.run.threads)
+    log = Log(output, first)
+    try:
+        log.note({"settings": asdict(settings)})
+        if first:
+            write_settings(settings, output)
+            vae = prepare_codec(settings, output, log.note, say)
+            cache = open_cache(settings, vae, output)
+            say(f"latents of {cache.fill()} videos made, {len(cache)} in {output}/cache")
+        if dist.is_initialized():
+            dist.barrier()
+        vae = load_codec(output / "vae")
+        cache = open_cache(settings, vae, output)
+        trainer = WorldTrainer(settings, cache.clip, len(cache), vae)
+        if (output / CHECKPOINT).is_file():
+            trainer.learner.resume(output / CHECKPOINT)
+        say(f"training from step {trainer.step}; figures go to {output}/{LOG}")
+        _loop(trainer, output, log, first)
+    finally:
+        log.close()
+
+
+def prepare_codec(
+    settings: WorldTraining, output: Path, note: Callable[[dict[str, object]], None], say: Callable[[str], None]
+) -> Codec:
+    """The auto-encoder in `output`/vae, trained when it is not there."""
+    folder = output / "vae"
+    if (folder / "config.json").is_file():
+        return load_codec(folder)
+    say("training the auto-encoder")
+    videos = small_videos(settings)
+    codec = train_vae(settings, videos, output / VAE_CHECKPOINT, note)
+    note({"vae_psnr": round(codec_psnr(codec, videos), 2)})
+    save_codec(codec, folder)
+    return codec
+
+
+def small_videos(settings: WorldTraining) -> list[Tensor]:
+    """Videos that are learned from, at the size of the networks, uint8 (T, 3, H, W)."""
+    data, found = settings.data, []
+    videos = open_dataset(Path(data.folder))
+    for video in videos[: learned(settings, len(videos))]:
+        cameras = video.cameras()
+        found.append(video.frames(cameras[: min(data.frames, len(cameras))], [], data.height, data.width)[0])
+    return found
+
+
+def learned(settings: WorldTraining, videos: int) -> int:
+    """How many of so many videos are learned from. Raises InputError when none is left."""
+    if settings.data.held_out >= videos:
+        raise InputError(f"data.held_out is {settings.data.held_out} of {videos} videos; at least one must be learned")
+    return videos - settings.data.held_out
+
+
+def open_cache(settings: WorldTraining, vae: Codec, output: Path) -> ClipCache:
+    """The clips of the data set."""
+    return ClipCache(open_dataset(Path(settings.data.folder)), vae, settings, output / "cache")
+
+
+def _loop(trainer: WorldTrainer, output: Path, log: Log, first: bool) -> None:
+    run = trainer.settings.run
+    began, before = time.monotonic(), trainer.step
+    while trainer.step < run.steps:
+        values: dict[str, object] = {name: float(f"{value:.6g}") for name, value in trainer.learn().items()}
+        step, last = trainer.step, trainer.step == run.steps
+        if step % run.log_every == 0 or last:
+            speed = (step - before) * run.batch / max(time.monotonic() - began, 1e-9)
+            speeds = {"examples_per_second": round(speed, 3), "gflops": round(speed * trainer.operations() / 1e9, 2)}
+            log.note({"step": step, **values, **speeds})
+        if first and (step % run.save_every == 0 or last):
+            trainer.learner.save(output / CHECKPOINT)
+            save_network(trainer.learner.averaged(), trainer.config, output / "transformer")
+        if first and (last or (run.evaluate_every and step % run.evaluate_every == 0)):
+            log.note({"step": step, **trainer.evaluate(output)})
