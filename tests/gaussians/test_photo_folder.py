@@ -60,12 +60,24 @@ def test_cameras_for_another_scale_and_a_cut(folder: Path) -> None:
     np.testing.assert_allclose(square.cameras.intrinsics[0, 0, 0], focal / 2)
 
 
-def test_a_photo_turned_by_exif_needs_upright_cameras(folder: Path) -> None:
-    file = folder / "images" / "00000.png"
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.open(file).save(file, exif=exif)
-    with pytest.raises(InputError, match=r"48x64, but its camera is for 64x48 .turned by its EXIF orientation"):
+@pytest.mark.parametrize("tall", [False, True])
+def test_a_photo_turned_by_exif_goes_by_its_camera(folder: Path, tall: bool) -> None:
+    """A camera for the stored pixels gets those; a camera for the upright photo gets that."""
+    for index in range(3):
+        file = folder / "images" / f"{index:05d}.png"
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.open(file).save(file, exif=exif)
+    stored = np.asarray(Image.open(folder / "images" / "00001.png"))
+    if tall:
+        edit(folder, lambda content: content.update(w=48, h=64, cx=24, cy=32))
+    photos = list_photos(folder)
+    size = working_size(photos, None)
+    assert size == ((64, 48) if tall else (48, 64))
+    frames = read_photos(photos, *size)
+    np.testing.assert_array_equal(frames.images[1], np.rot90(stored, -1) if tall else stored)
+    edit(folder, lambda content: content.update(w=64, h=64, cx=32, cy=32))
+    with pytest.raises(InputError, match="64x48, but its camera is for 64x64"):
         read_photos(list_photos(folder), 48, 64)
 
 
@@ -91,8 +103,9 @@ def skew(content: dict[str, Any]) -> None:
     [
         (lambda c: c["frames"][1].update(file_path="images/gone.png"), "frame 1: the photo .*gone.png does not exist"),
         (lambda c: c["frames"][1].pop("file_path"), "frame 1: file_path is missing"),
-        (lambda c: c.update(k1=0.1), "lens distortion k1 = 0.1 is not supported; undistort"),
-        (lambda c: c.update(camera_model="OPENCV_FISHEYE"), "OPENCV_FISHEYE is not supported"),
+        (lambda c: c.update(k5=0.1), "lens distortion k5 = 0.1 is not supported"),
+        (lambda c: c.update(k1=-40.0), "lens distortion k1 = -40: the lens folds"),
+        (lambda c: c.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR is not supported"),
         (skew, "not orthonormal"),
         (lambda c: c.update(frames=c["frames"][:1]), "names 1 photo; at least 2"),
         (lambda c: c.update(frames=3), "'frames' must be a list"),
@@ -110,7 +123,7 @@ def test_mistakes_are_named(folder: Path, change: Callable[[dict[str, Any]], Any
 def test_too_much_is_refused_before_it_is_read(folder: Path) -> None:
     with pytest.raises(InputError, match="more than 400,000,000 pixels"):
         read_photos(list_photos(folder), 20_000, 20_000)
-    with pytest.raises(InputError, match=r"holds no transforms\.json"):
+    with pytest.raises(InputError, match=r"holds no transforms\.json and no COLMAP model"):
         list_photos(folder / "images")
     with pytest.raises(InputError, match="no such file"):
         list_photos(folder / "nothing")
