@@ -44,8 +44,8 @@ def draw_bent_room(camera: Camera, lens: Lens) -> np.ndarray:
     found, step = shown.copy(), 1e-6
     for _ in range(25):
         here = lens.distort(found)
-        by_x = (lens.distort(found + [step, 0]) - here) / step
-        by_y = (lens.distort(found + [0, step]) - here) / step
+        by_x = (lens.distort(found + np.array([step, 0])) - here) / step
+        by_y = (lens.distort(found + np.array([0, step])) - here) / step
         jacobian = np.stack([by_x, by_y], -1)
         change = np.linalg.solve(jacobian, (here - shown)[..., None])[..., 0]
         found -= np.clip(change, -0.2, 0.2)

@@ -123,7 +123,7 @@ def _border(camera: Camera) -> NDArray[np.float64]:
 
 
 def _inside(camera: Camera, lens: Lens, rays: NDArray[np.float64]) -> bool:
-    """Whether the lens shows all of these border points (N, 2) at z = 1, and the way to them from the axis, in order."""
+    """Whether the lens shows all of these border points (N, 2) at z = 1, and the way to them in order."""
     k = camera.numpy().intrinsics
     with np.errstate(all="ignore"):
         shown = lens.distort(rays * np.linspace(0, 1, 65)[1:, None, None])

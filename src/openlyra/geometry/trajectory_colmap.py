@@ -13,6 +13,7 @@ from openlyra.geometry.poses import quaternion_from_matrix
 from openlyra.geometry.trajectory_files import RawPath
 from openlyra.media.atomic import write_bytes_atomic
 
+
 def read_colmap(folder: Path) -> RawPath:
     """Read a sparse model in text or binary form."""
     model = read_model(folder)

@@ -44,11 +44,15 @@ def read_trajectory(
     COLMAP model or one of the usual file names. Raises InputError, naming the file and the frame, for anything
     that is not a path of valid cameras.
     """
+    return finish(read_raw_path(path), Path(path), height, width, pose_scale)
+
+
+def read_raw_path(path: str | os.PathLike[str]) -> RawPath:
+    """A camera path as its file states it, lenses included, not yet checked: for who straightens the pictures."""
     given = Path(path)
     if not given.exists():
         raise InputError(f"{given}: no such file or folder")
-    source = _in_folder(given) if given.is_dir() else given
-    return finish(_read(source), given, height, width, pose_scale)
+    return _read(_in_folder(given) if given.is_dir() else given)
 
 
 def write_trajectory(trajectory: Trajectory, path: str | os.PathLike[str], format: str | None = None) -> None:
