@@ -81,13 +81,13 @@ def test_photos_with_cameras_become_a_scene(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_colmap_project_seen_through_a_lens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lens = Lens((-0.25,))
+    lens = Lens((-0.15,))
     cameras = room_cameras(12, 72, 96)
     (tmp_path / "project" / "images").mkdir(parents=True)
     for index, camera in enumerate(cameras):
         write_image(tmp_path / "project" / "images" / f"{index:05d}.png", draw_bent_room(camera, lens))
     k = cameras.intrinsics[0]
-    values = (k[0, 0], k[1, 1], k[0, 2], k[1, 2], -0.25, 0, 0, 0)
+    values = (k[0, 0], k[1, 1], k[0, 2], k[1, 2], -0.15, 0, 0, 0)
     write_binary(tmp_path / "project" / "sparse" / "0", cameras, "OPENCV", values, {1: (0.7, 0.1, 2.4)})
     target = tmp_path / "room.ply"
     command = ["reconstruct", str(tmp_path / "project"), "-o", str(target), "--steps", "40", "--share", "1"]
