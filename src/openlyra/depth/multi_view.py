@@ -81,7 +81,7 @@ def multi_view_depth(
     """Depth of each of F frames (F, H, W, 3) with cameras (F,).
 
     `points` are those (N, 3) of the world that each frame is known to show, as structure from motion finds them: they
-    say over which depths to search, and are believed wherever the frames do not agree on a depth.
+    say over which depths to search, and are believed before what the frames agree on.
 
     Raises InputError for fewer than two frames, or when the camera hardly moves: then nothing tells near from far.
     """
@@ -118,17 +118,16 @@ def multi_view_depth(
 def _trust_points(
     inverse: NDArray[np.float32], support: NDArray[np.uint8], camera: Camera, points: NDArray[np.float64], needed: int
 ) -> None:
-    """Put points (N, 3) that a view shows into its maps (h, w), where other views do not agree with what is there."""
+    """Put points (N, 3) that a view shows into its maps (h, w): a point matched by its feature is right where plain
+    surfaces only seem to agree."""
     pixels, z = camera.project(points)
     inside = (z > 0) & (pixels >= 0).all(-1) & (pixels < [camera.width, camera.height]).all(-1)
     column, row = pixels[inside].astype(int).T
     depth = z[inside]
-    open_ = support[row, column] < needed
     # The nearest of several in a pixel is written last.
-    order = np.argsort(-depth[open_], kind="stable")
-    row, column, depth = row[open_][order], column[open_][order], depth[open_][order]
-    inverse[row, column] = 1 / depth
-    support[row, column] = needed
+    order = np.argsort(-depth, kind="stable")
+    inverse[row[order], column[order]] = 1 / depth[order]
+    support[row, column] = np.maximum(support[row, column], needed)
 
 
 def _depths_of(cameras: Camera, points: list[NDArray[np.float64]] | None) -> NDArray[np.float64]:
