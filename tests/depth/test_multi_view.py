@@ -125,3 +125,23 @@ def test_filling_stops_at_edges() -> None:
     np.testing.assert_array_equal(filled[known], values[known])
     assert np.abs(filled - values).max() < 0.05
     np.testing.assert_array_equal(fill_between(values, np.zeros_like(known), guide), values)
+
+
+def test_known_points_come_before_what_views_agree_on(room: tuple[Camera, np.ndarray, np.ndarray]) -> None:
+    """Walls without a mark say nothing of depth; points of a structure-from-motion model do."""
+    cameras, images, depths = room
+    plain = np.full_like(images, 128)
+    with pytest.raises(InputError, match="too little parallax"):
+        multi_view_depth(plain, cameras)
+    rng = np.random.default_rng(4)
+    height, width = images.shape[1:3]
+    points, places = [], []
+    for camera, depth in zip(cameras, depths):
+        row, column = rng.integers(0, height, 60), rng.integers(0, width, 60)
+        points.append(camera.unproject(depth)[row, column])
+        places.append((row, column))
+    found = multi_view_depth(plain, cameras, points=points)
+    for index, (row, column) in enumerate(places):
+        assert found.valid[index, row, column].mean() > 0.95
+        error = np.abs(found.depth[index, row, column] / depths[index, row, column] - 1)
+        assert np.median(error) < 0.03

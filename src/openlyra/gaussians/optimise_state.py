@@ -41,15 +41,17 @@ class Rates:
     """Of the base coefficient; the others move at a twentieth."""
     exposures: float = 0.01
     """A look at the frame."""
-    poses: float = 0.001
-    """Radians, and scene units for a scene ten units deep, a look at the frame."""
+    turns: float = 0.0006
+    """Of a camera, radians a look at the frame."""
+    shifts: float = 0.0004
+    """Of a camera, as a part of how deep the scene is, a look at the frame."""
 
-    def of(self, part: str, depth: float) -> float:
-        """The rate of a parameter tensor; `depth` is how deep the scene is."""
+    def of(self, part: str) -> float:
+        """The rate of a parameter tensor."""
         return {
             "offsets": self.means, "log_scales": self.scales, "quaternions": self.rotations, "logits": self.opacities,
             "base_sh": self.colors, "other_sh": self.colors / 20, "gains": self.exposures, "shifts": self.exposures,
-            "twists": self.poses * max(depth / 10, 0.1),
+            "twists": self.turns,
         }[part]  # fmt: skip
 
 
@@ -65,18 +67,25 @@ class OptimiserState:
             self.tensors[name].requires_grad_()
 
     @staticmethod
-    def start(scene: Gaussians, cameras: Camera, sh_degree: int, device: str) -> OptimiserState:
-        """From a scene and the (F,) cameras it is fitted to."""
+    def start(
+        scene: Gaussians,
+        cameras: Camera,
+        sh_degree: int,
+        device: str,
+        exposures: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> OptimiserState:
+        """From a scene, the (F,) cameras it is fitted to and, if they are known, gains and offsets (F, 3)."""
         scene = scene.with_sh_degree(max(sh_degree, scene.sh_degree))
         values = SceneTensors.of(scene, device=device)
         opacities = values.opacities.clamp(1e-4, _MOST_OPAQUE)
         frames = len(cameras)
+        gains, shifts = exposures if exposures is not None else (np.ones((frames, 3)), np.zeros((frames, 3)))
         tensors = {
             "origins": values.means, "units": _pixel_widths(values.means, cameras),
             "offsets": torch.zeros_like(values.means), "log_scales": values.scales.clamp_min(1e-8).log(),
             "quaternions": values.quaternions, "logits": torch.logit(opacities), "base_sh": values.sh[:, :1].clone(),
-            "other_sh": values.sh[:, 1:].clone(), "gains": torch.ones(frames, 3, device=device),
-            "shifts": torch.zeros(frames, 3, device=device),
+            "other_sh": values.sh[:, 1:].clone(), "gains": torch.tensor(gains, dtype=torch.float32, device=device),
+            "shifts": torch.tensor(shifts, dtype=torch.float32, device=device),
             "twists": torch.full((frames, 6), _NO_TURN, dtype=torch.float64),
             "looks": torch.zeros(frames, dtype=torch.int64),
         }  # fmt: skip
@@ -98,18 +107,19 @@ class OptimiserState:
         means = t["origins"] + t["units"][:, None] * t["offsets"]
         return SceneTensors(means, t["quaternions"], t["log_scales"].exp(), torch.sigmoid(t["logits"]), sh)
 
-    def camera(self, cameras: Camera, frame: int, refined: bool) -> Camera:
-        """The camera of a frame. The first frame's pose never moves: it ties the scene down."""
+    def camera(self, cameras: Camera, frame: int, refined: bool, tied: bool = True) -> Camera:
+        """The camera of a frame. If `tied`, the first frame's pose does not move and so ties the scene down."""
         camera = cameras[frame].torch(torch.float64)
-        if not refined or frame == 0:
+        if not refined or (tied and frame == 0):
             return camera
         pose = camera.world_from_camera @ se3_exp(self.tensors["twists"][frame])
         return Camera(pose, camera.intrinsics, camera.width, camera.height)
 
-    def refined_cameras(self, cameras: Camera) -> Camera:
+    def refined_cameras(self, cameras: Camera, tied: bool = True) -> Camera:
         """(F,) all of them, NumPy."""
         with torch.no_grad():
-            poses = [camera_values(self.camera(cameras, i, True)).world_from_camera for i in range(len(cameras))]
+            found = [camera_values(self.camera(cameras, i, True, tied)) for i in range(len(cameras))]
+        poses = [camera.world_from_camera for camera in found]
         return Camera(np.stack(poses), cameras.numpy().intrinsics, cameras.width, cameras.height)
 
     def gaussians(self) -> Gaussians:
@@ -134,10 +144,11 @@ class OptimiserState:
         gains, shifts = self.tensors["gains"].detach(), self.tensors["shifts"].detach()
         return gains / _median(gains), shifts - _median(shifts)
 
-    def update(self, rates: dict[str, float], frame: int) -> None:
+    def update(self, rates: dict[str, float], frame: int, depth: float) -> None:
         """One step of Adam (Kingma & Ba 2015; 0.9, 0.999) with the gradients that are there, which are cleared.
 
-        Of exposures and poses only those of the frame that was looked at move, by its own number of looks.
+        Of exposures and poses only those of the frame that was looked at move, by its own number of looks. `depth` is
+        how deep the scene is: cameras shift by parts of it.
         """
         self.step += 1
         self.tensors["looks"][frame] += 1
@@ -155,7 +166,10 @@ class OptimiserState:
                 g = gradient[rows]
                 first.lerp_(g, 0.1)
                 second.mul_(0.999).addcmul_(g, g, value=0.001)
-                self.tensors[name][rows].addcdiv_(first, second.sqrt().add_(1e-15), value=-rate * correction)
+                down = second.sqrt().add_(1e-15)
+                if name == "twists":
+                    down[:, :3] *= Rates.turns / (Rates.shifts * depth)
+                self.tensors[name][rows].addcdiv_(first, down, value=-rate * correction)
                 self.tensors[name].grad = None
 
     def shake(self, amount: float, seed: int) -> None:
