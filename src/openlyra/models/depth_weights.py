@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "b146b715f971fc42eebdb6fc9c23701e6667a94ab309e43bd423191e4abe10e6"
+SHA256 = "f6e37f1aac602c61ebb19b7535bdd8d24fb868d2abf9844e42088cce8190127a"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
