@@ -2,10 +2,10 @@
 
 Run: python benchmarks/bench_world_scenes.py --work /tmp/world-scenes --size 480x832
 
-For each kind a walk is drawn: frames and a transforms.json, no depth. `openlyra reconstruct` makes a scene of them with
-every 8th frame held out. The scene is compared with the frames it learnt from, with those held out, and with pictures
-of the world from cameras 0.3 m to the left and right of the path, which nothing in the reconstruction has seen. Pictures
-are drawn by a camera of fixed exposure without vignetting or noise, and are kept in the folder for the next run.
+For each kind a walk is drawn: frames and a transforms.json, no depth. `openlyra reconstruct` makes a scene of them
+with every 8th frame held out. The scene is compared with the frames it learnt from, with those held out, and with
+pictures of the world from cameras 0.3 m to the left and right of the path, which nothing in the reconstruction has seen.
+Pictures are drawn by a camera of fixed exposure without vignetting or noise, and are kept in the folder for the next run.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def measure(folder: Path, settings: ReconstructSettings, name: str) -> dict[str,
     return {
         "input": figures.input.psnr, "held out": figures.held_out.psnr, "aside": beside_path.psnr,
         "aside worst": beside_path.psnr_min, "ssim": beside_path.ssim or 0, "perceptual": beside_path.perceptual or 0,
-        "opaque": beside_path.opaque_share, "Gaussians": found.gaussians.count, "lift s": found.record["seconds"]["lift"],
-        "fit s": found.record["seconds"]["fit"], "wall s": seconds, "cpu s": cpu,
+        "opaque": beside_path.opaque_share, "Gaussians": found.gaussians.count,
+        "lift s": found.record["seconds"]["lift"], "fit s": found.record["seconds"]["fit"], "wall s": seconds, "cpu s": cpu,
     }  # fmt: skip
 
 
