@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from openlyra.geometry.camera import Camera, Trajectory
+from openlyra.geometry.lens import Lens
 from openlyra.geometry.trajectory_io import write_trajectory
 from openlyra.media.image import write_image
 
@@ -32,7 +33,29 @@ def room_cameras(count: int, height: int, width: int) -> Camera:
 
 def draw_room(camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """(H, W, 3) uint8 and exact z-depth (H, W) of a single camera."""
-    rays = camera.camera_rays() @ camera.world_from_camera[:3, :3].T
+    return draw_rays(camera, camera.camera_rays())
+
+
+def draw_bent_room(camera: Camera, lens: Lens) -> np.ndarray:
+    """(H, W, 3) uint8 as seen through a lens: Newton steps with differences find the direction of each pixel."""
+    k = camera.intrinsics
+    rays = camera.camera_rays()
+    shown = rays[..., :2].copy()
+    found, step = shown.copy(), 1e-6
+    for _ in range(25):
+        here = lens.distort(found)
+        by_x = (lens.distort(found + np.array([step, 0])) - here) / step
+        by_y = (lens.distort(found + np.array([0, step])) - here) / step
+        jacobian = np.stack([by_x, by_y], -1)
+        change = np.linalg.solve(jacobian, (here - shown)[..., None])[..., 0]
+        found -= np.clip(change, -0.2, 0.2)
+    assert k[0, 0] * np.abs(lens.distort(found) - shown).max() < 0.01
+    return draw_rays(camera, np.concatenate([found, np.ones_like(found[..., :1])], -1))[0]
+
+
+def draw_rays(camera: Camera, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for any rays (H, W, 3) in camera axes with z = 1."""
+    rays = local @ camera.world_from_camera[:3, :3].T
     with np.errstate(divide="ignore"):
         reach = np.where(rays > 0, HALF - camera.center, -HALF - camera.center) / rays
     reach = np.where(rays == 0, np.inf, reach)

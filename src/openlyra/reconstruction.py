@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from openlyra.depth.multi_view import multi_view_depth
 from openlyra.errors import InputError, OutputExistsError
-from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
+from openlyra.evaluation.reconstruction import (
+    MOST_VIEWS,
+    ReconstructionReport,
+    evaluate_reconstruction,
+    view_figures,
+)
 from openlyra.formats import FORMATS, find_format, write_gaussians
 from openlyra.gaussians.backdrop import backdrop
 from openlyra.gaussians.differentiable import best_backend
@@ -22,7 +28,9 @@ from openlyra.gaussians.optimise import STEPS, OptimiseProgress, OptimiseSetting
 from openlyra.gaussians.photo_folder import is_photo_folder, list_photos, read_photos, working_size
 from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.types import Gaussians
+from openlyra.gaussians.video_frames import is_video, read_video_frames
 from openlyra.generation.surfaces import Surfaces
+from openlyra.geometry.camera import Camera
 from openlyra.geometry.depth_edges import near_and_far_sides
 from openlyra.geometry.trajectory_io import read_trajectory
 from openlyra.media.atomic import write_bytes_atomic
@@ -35,6 +43,8 @@ MADE_CONFIDENCE = 0.5
 """Trust in colours that a generator made up, next to 1 for those of the photo."""
 
 
+MENDING_LOOKS = 25
+"""Steps a held-out frame to find its pose in the finished scene."""
 PHOTO_SHARE, PHOTO_STEPS = 3.0, 2000
 """Gaussians next to the first scene's, and steps on a CPU, for photos."""
 
@@ -90,6 +100,8 @@ class Material:
     """Gaussians to end with, next to those of the start, unless told."""
     steps: int = STEPS["cpu"]
     """Steps of the fit on a CPU, unless told."""
+    photos: bool = False
+    """Whether a camera took the frames: then exposures differ and poses are measured, with errors."""
     behind: Gaussians | None = None
     """What is put behind the fitted scene, within the budget."""
 
@@ -115,6 +127,7 @@ def reconstruct(
     source: str | Path | PosedFrames,
     output: str | Path,
     *,
+    cameras: str | Path | None = None,
     settings: ReconstructSettings | None = None,
     overwrite: bool = False,
     advance: Advance | None = None,
@@ -126,7 +139,9 @@ def reconstruct(
     output, named by a hash of all inputs and settings, says how far it was.
 
     Args:
-        source: run folder, frames with depth, or photos with cameras: a transforms.json or the folder it lies in.
+        source: run folder, frames with depth, or photos with cameras: a transforms.json, the folder it lies in, or a
+            folder with images and a COLMAP model; or a video, together with `cameras`.
+        cameras: camera path of a video, one camera a frame.
         output: scene file; its suffix says the format.
         advance: called with (stage, done, total); report: called after each step of the fit.
 
@@ -145,33 +160,46 @@ def reconstruct(
     begin = time.perf_counter()
     if isinstance(source, PosedFrames):
         material = from_frames(source, settings, advance)
+    elif cameras is not None or is_video(Path(source)):
+        material = from_video(Path(source), cameras, settings, advance)
     elif is_photo_folder(Path(source)):
         material = from_photos(Path(source), settings, advance)
     else:
         material = from_run(RunFolder.open(Path(source)), settings, advance)
     lifted = time.perf_counter()
     learnt = [index for index in range(len(material.frames)) if index not in set(material.held_out)]
+    given = material.frames.select(learnt)
     share = settings.share if settings.share is not None else material.share
     budget = settings.optimise.budget or max(1, int(share * material.start.count))
     behind = material.behind if material.behind is not None and material.behind.count < budget else Gaussians.empty()
     backend = best_backend() if settings.optimise.backend == "auto" else settings.optimise.backend
     steps = settings.optimise.steps or (material.steps if backend == "cpu" else STEPS.get(backend))
-    wanted = replace(settings.optimise, budget=budget - behind.count, steps=steps)
+    exposure, refine = settings.optimise.exposure, settings.optimise.refine_poses
+    wanted = replace(
+        settings.optimise, budget=budget - behind.count, steps=steps,
+        exposure=material.photos if exposure is None else exposure,
+        refine_poses=material.photos if refine is None else refine,
+    )  # fmt: skip
     checkpoint = output.parent / f".{output.name}.checkpoint.safetensors"
     output.parent.mkdir(parents=True, exist_ok=True)
-    found = optimise(material.start, material.frames.select(learnt), wanted, checkpoint=checkpoint, report=report)
-    scene = found.gaussians
+    found = optimise(material.start, given, wanted, checkpoint=checkpoint, report=report)
+    scene, refined = settled(found.gaussians, found.cameras, given.cameras)
     if behind.count:
-        scene = _with_behind(scene, behind, material.frames.select(learnt), wanted)
+        scene = _with_behind(scene, behind, replace(given, cameras=refined), wanted, (found.gains, found.offsets))
     fitted = time.perf_counter()
     write_gaussians(scene, output)
+    frames = replace(material.frames, cameras=_with_cameras(material.frames.cameras, learnt, refined))
     figures = evaluate_reconstruction(
-        scene, material.frames, material.held_out, size_bytes=output.stat().st_size, advance=advance
+        scene, frames, material.held_out, size_bytes=output.stat().st_size, advance=advance
     )
+    held = frames.select(material.held_out[:MOST_VIEWS])
+    mended = view_figures(scene, _mended(scene, held, wanted)) if wanted.refine_poses and len(held) else None
     seconds = {"lift": lifted - begin, "fit": fitted - lifted, "measure": time.perf_counter() - fitted}
     record = {
-        "figures": asdict(figures), "lifted_gaussians": material.start.count, "frames": len(material.frames),
+        "figures": asdict(figures), "held_out_mended": None if mended is None else asdict(mended),
+        "lifted_gaussians": material.start.count, "frames": len(material.frames),
         "held_out": material.held_out, "settings": asdict(settings),
+        "exposure": wanted.exposure, "refine_poses": wanted.refine_poses,
         "progress": [asdict(entry) for entry in found.progress],
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
         "versions": package_versions(), "licences": material.licences,
@@ -181,14 +209,58 @@ def reconstruct(
     return Reconstruction(scene, figures, record)
 
 
-def _with_behind(scene: Gaussians, behind: Gaussians, frames: PosedFrames, settings: OptimiseSettings) -> Gaussians:
+def settled(scene: Gaussians, found: Camera, given: Camera) -> tuple[Gaussians, Camera]:
+    """Scene and refined cameras brought back to where the given cameras are as a whole.
+
+    Refining leaves free where the world lies, how it is turned and how large it is; the mean of all poses decides.
+    """
+    refined, wanted = found.numpy(), given.numpy()
+    if np.array_equal(refined.world_from_camera, wanted.world_from_camera):
+        return scene, found
+    turns = wanted.world_from_camera[:, :3, :3] @ refined.world_from_camera[:, :3, :3].swapaxes(1, 2)
+    rotation = Rotation.from_matrix(turns).mean().as_matrix()
+    middle, aim = refined.center.mean(0), wanted.center.mean(0)
+    apart, apart_wanted = (refined.center - middle) @ rotation.T, wanted.center - aim
+    spread = float((apart**2).sum())
+    scale = float((apart * apart_wanted).sum()) / spread if spread > 0 else 1.0
+    scale = scale if 0.9 < scale < 1.1 else 1.0
+    translation = aim - scale * rotation @ middle
+    poses = np.array(refined.world_from_camera)
+    poses[:, :3, :3] = rotation @ poses[:, :3, :3]
+    poses[:, :3, 3] = scale * refined.center @ rotation.T + translation
+    return scene.transformed(rotation, translation, scale), replace(found, world_from_camera=poses)
+
+
+def _with_cameras(all_cameras: Camera, which: list[int], cameras: Camera) -> Camera:
+    """(F,) cameras, those at some places replaced."""
+    poses = np.array(all_cameras.numpy().world_from_camera)
+    poses[which] = cameras.numpy().world_from_camera
+    return replace(all_cameras.numpy(), world_from_camera=poses)
+
+
+def _mended(scene: Gaussians, held: PosedFrames, settings: OptimiseSettings) -> PosedFrames:
+    """Frames that were not learnt from, their poses fitted to the finished scene as those of the others were."""
+    steps = MENDING_LOOKS * len(held)
+    only_cameras = replace(settings, steps=steps, budget=None, scene=False, depth=0, coarse=1)
+    return replace(held, cameras=optimise(scene, held, only_cameras).cameras)
+
+
+def _with_behind(
+    scene: Gaussians,
+    behind: Gaussians,
+    frames: PosedFrames,
+    settings: OptimiseSettings,
+    exposures: tuple[np.ndarray, np.ndarray],
+) -> Gaussians:
     """A fitted scene before a backdrop: a few steps more, as it shines through a little where all was black before.
 
     Nothing moves elsewhere or fades meanwhile, so that the backdrop stays where no frame looks.
     """
     steps = max(1, (settings.steps or 0) // 10)
-    still = replace(settings, steps=steps, budget=None, opacity=0, scale=0, relocate_every=0, coarse=1)
-    return optimise(Gaussians.concatenate([scene, behind]), frames, still).gaussians
+    still = replace(
+        settings, steps=steps, budget=None, opacity=0, scale=0, relocate_every=0, coarse=1, refine_poses=False
+    )
+    return optimise(Gaussians.concatenate([scene, behind]), frames, still, exposures=exposures).gaussians
 
 
 def report_path(scene: Path) -> Path:
@@ -212,9 +284,25 @@ def from_photos(source: Path, settings: ReconstructSettings, advance: Advance) -
     photos = list_photos(source)
     photos = photos.select(_picks(len(photos), settings.max_frames))
     frames = read_photos(photos, *working_size(photos, settings.shape()), advance)
+    return _compared(frames, photos.points, settings, advance)
+
+
+def from_video(source: Path, cameras: str | Path | None, settings: ReconstructSettings, advance: Advance) -> Material:
+    """Frames of a video, chosen by motion and sharpness, and their depth as for photos."""
+    if cameras is None:
+        raise InputError(f"{source}: a video needs its camera path; give it with --cameras FILE")
+    return _compared(
+        read_video_frames(source, cameras, settings.max_frames, settings.shape(), advance), None, settings, advance
+    )
+
+
+def _compared(
+    frames: PosedFrames, points: list[np.ndarray] | None, settings: ReconstructSettings, advance: Advance
+) -> Material:
     learnt, held = frames.held_out(settings.held_out)
     seen = frames.select(learnt)
-    found = multi_view_depth(seen.images, seen.cameras, advance=advance)
+    shown = None if points is None else [points[index] for index in learnt]
+    found = multi_view_depth(seen.images, seen.cameras, points=shown, advance=advance)
     start = lift_frames(replace(seen, depth=found.depth, valid=found.valid, sky=found.far), advance=advance)
     start = lift_frames(replace(seen, depth=found.depth, sky=found.far), advance=advance, onto=start)
     depth = np.ones(frames.images.shape[:3], np.float32)
@@ -222,7 +310,7 @@ def from_photos(source: Path, settings: ReconstructSettings, advance: Advance) -
     depth[learnt], valid[learnt], sky[learnt] = found.depth, found.valid, found.far
     reach = float(np.linalg.norm(start.means - seen.cameras.center.mean(0), axis=1).max())
     frames = replace(frames, depth=depth, valid=valid, sky=sky)
-    return Material(frames, start, held, {}, PHOTO_SHARE, PHOTO_STEPS, backdrop(seen, 1.3 * reach))
+    return Material(frames, start, held, {}, PHOTO_SHARE, PHOTO_STEPS, True, backdrop(seen, 1.3 * reach))
 
 
 def _picks(count: int, most: int) -> np.ndarray:

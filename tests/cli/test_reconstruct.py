@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from colmap_files import write_binary
 from openlyra.cli.main import main
+from openlyra.evaluation.metrics import psnr
 from openlyra.formats import read_gaussians
-from photo_room import write_room
+from openlyra.gaussians.render import render
+from openlyra.geometry.camera import Trajectory
+from openlyra.geometry.lens import Lens, straight_camera
+from openlyra.geometry.trajectory_io import write_trajectory
+from openlyra.media.image import write_image
+from openlyra.media.video import VideoWriter
+from photo_room import draw_bent_room, draw_room, room_cameras, write_room
 
 QUICK = ("--steps", "12", "--held-out", "4", "--quiet", "--backend", "cpu")
 
@@ -65,6 +73,46 @@ def test_photos_with_cameras_become_a_scene(tmp_path: Path, capsys: pytest.Captu
     assert record["figures"]["held_out"]["psnr"] > 22
     assert main([*command, "--overwrite", "--size", "wide"]) == 2
     assert "--size wide" in capsys.readouterr().err
+    assert record["exposure"] and record["refine_poses"] and record["held_out_mended"]["psnr"] > 22
+    assert record["figures"]["held_out"]["psnr_matched"] >= record["figures"]["held_out"]["psnr"]
     (tmp_path / "photos" / "images" / "00003.png").unlink()
     assert main([*command, "--overwrite"]) == 2
     assert "00003.png does not exist" in capsys.readouterr().err
+
+
+def test_a_colmap_project_seen_through_a_lens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lens = Lens((-0.1,))
+    cameras = room_cameras(12, 72, 96)
+    (tmp_path / "project" / "images").mkdir(parents=True)
+    for index, camera in enumerate(cameras):
+        write_image(tmp_path / "project" / "images" / f"{index:05d}.png", draw_bent_room(camera, lens))
+    k = cameras.intrinsics[0]
+    values = (k[0, 0], k[1, 1], k[0, 2], k[1, 2], -0.1, 0, 0, 0)
+    write_binary(tmp_path / "project" / "sparse" / "0", cameras, "OPENCV", values, {1: (0.7, 0.1, 2.4)})
+    target = tmp_path / "room.ply"
+    command = ["reconstruct", str(tmp_path / "project"), "-o", str(target), "--steps", "40", "--share", "1"]
+    assert main([*command, "--quiet", "--json", "--backend", "cpu", "--refine-poses", "False"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["figures"]["held_out"]["psnr"] > 22 and record["held_out_mended"] is None
+    # The scene stands where the model's cameras are: a view of the truth, drawn without a lens, looks like it.
+    straight = straight_camera(cameras[5], lens)
+    assert psnr(render(read_gaussians(target), straight).color, draw_room(straight)[0]) > 22
+
+
+def test_a_video_with_its_camera_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cameras = room_cameras(24, 72, 96)
+    with VideoWriter(tmp_path / "walk.mp4", 10, (72, 96)) as video:
+        for camera in cameras:
+            video.write(draw_room(camera)[0])
+    write_trajectory(Trajectory(cameras), tmp_path / "walk.json")
+    command = ["reconstruct", str(tmp_path / "walk.mp4"), "-o", str(tmp_path / "walk.ply"), "--steps", "40", "--quiet"]
+    with_path = [*command, "--cameras", str(tmp_path / "walk.json"), "--share", "1", "--backend", "cpu", "--json"]
+    assert main(with_path) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert 10 <= record["frames"] <= 12 and record["figures"]["held_out"]["psnr"] > 20
+    assert main([*command, "--overwrite"]) == 2
+    assert "--cameras FILE" in capsys.readouterr().err
+    write_trajectory(Trajectory(cameras[:20]), tmp_path / "walk.json")
+    assert main([*with_path, "--overwrite"]) == 2
+    error = capsys.readouterr().err
+    assert "holds 20 cameras" in error and "has 24 frames" in error and error.count("\n") == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -17,17 +17,22 @@ from openlyra.reconstruction import ReconstructSettings, reconstruct
 
 @dataclass(frozen=True)
 class ReconstructCommand:
-    """Fit a 3D Gaussian scene to the frames of a run or to photos with cameras, and measure it.
+    """Fit a 3D Gaussian scene to the frames of a run, to photos or to a video with known cameras, and measure it.
 
     Example: openlyra reconstruct my-world -o compact.ply --held-out 0
     Example: openlyra reconstruct photos/transforms.json -o room.ply --size 270x480
+    Example: openlyra reconstruct colmap-project -o room.ply
+    Example: openlyra reconstruct walk.mp4 --cameras walk.json -o walk.ply
     """
 
-    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|PHOTOS")]
-    """Finished run folder, transforms.json, or a folder of photos that holds one."""
+    source: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|PHOTOS|VIDEO")]
+    """Finished run folder, transforms.json or a folder that holds one, a folder with images and a COLMAP model in
+    sparse/0, or a video."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Scene file to write; its suffix says the format, a report goes beside it."""
-    settings: tyro.conf.OmitArgPrefixes[ReconstructSettings]
+    cameras: Path | None = None
+    """Camera path of a video, one camera a frame: .npz, cameras.json, nerfstudio, transforms.json or COLMAP."""
+    settings: tyro.conf.OmitArgPrefixes[ReconstructSettings] = field(default_factory=ReconstructSettings)
     overwrite: bool = False
     """Replace the file if it exists."""
     verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
@@ -43,8 +48,10 @@ class ReconstructCommand:
                 say(f"step {at.step} of {at.steps}: {at.psnr:.2f} dB, {at.gaussians:,} Gaussians", how)
 
         try:
-            done = reconstruct(self.source, self.output, settings=self.settings, overwrite=self.overwrite,
-                               advance=progress, report=report)  # fmt: skip
+            done = reconstruct(
+                self.source, self.output, cameras=self.cameras, settings=self.settings, overwrite=self.overwrite,
+                advance=progress, report=report,
+            )  # fmt: skip
         except KeyboardInterrupt:
             progress.close()
             print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)

@@ -30,6 +30,8 @@ COARSE_RANKS = (1, 2, 4, 7)
 COARSE_PLANES = 96
 COARSE_SHIFT = 0.45
 """Largest shift between neighbours that the coarse sweep looks for, as a part of the picture's width."""
+LEAST_POINTS = 100
+"""Points in all frames together from which the range of depths is taken, rather than from the coarse sweep."""
 LEAST_PARALLAX = 3.0
 """Shift in pixels, between the two views farthest apart, below which depth is only noise."""
 Advance = Callable[[str, int, int], None]
@@ -74,8 +76,12 @@ def multi_view_depth(
     cameras: Camera,
     settings: MultiViewSettings | None = None,
     advance: Advance | None = None,
+    points: list[NDArray[np.float64]] | None = None,
 ) -> MultiViewDepth:
     """Depth of each of F frames (F, H, W, 3) with cameras (F,).
+
+    `points` are those (N, 3) of the world that each frame is known to show, as structure from motion finds them: they
+    say over which depths to search, and are believed wherever the frames do not agree on a depth.
 
     Raises InputError for fewer than two frames, or when the camera hardly moves: then nothing tells near from far.
     """
@@ -84,7 +90,7 @@ def multi_view_depth(
         raise InputError(f"depth from several views: {len(images)} view; at least 2 are needed")
     height, width = images.shape[1:3]
     cameras = cameras.numpy()
-    coarse, near, middle = _coarse(images, cameras, settings, advance)
+    coarse, near, middle = _coarse(images, cameras, settings, advance, points)
     rows, columns = max(16, height // settings.shrink), max(16, width // settings.shrink)
     working, views = grey(_shrunk(images, rows, columns)), cameras.resized(rows, columns)
     low, high = 1 / (FAR * middle), 1 / near
@@ -101,10 +107,35 @@ def multi_view_depth(
     step = (high - low) / (settings.sweep.planes - 1)
     support = agreement(inverse, views, judges, settings.tolerance, step)
     needed = min(settings.agreeing, len(images) - 1)
+    for index, shown in enumerate(points or ()):
+        _trust_points(inverse[index], support[index], views[index], shown, needed)
     filled = [fill_between(inverse[i], support[i] >= needed, working[i]) for i in range(len(images))]
     full = np.stack([_enlarge(filled[i], working[i], grey(images[i])) for i in range(len(images))])
     support = support[:, _places(height, rows)[:, None], _places(width, columns)]
     return MultiViewDepth((1 / full).astype(np.float32), support >= needed, support, full < 3 * low)
+
+
+def _trust_points(
+    inverse: NDArray[np.float32], support: NDArray[np.uint8], camera: Camera, points: NDArray[np.float64], needed: int
+) -> None:
+    """Put points (N, 3) that a view shows into its maps (h, w), where other views do not agree with what is there."""
+    pixels, z = camera.project(points)
+    inside = (z > 0) & (pixels >= 0).all(-1) & (pixels < [camera.width, camera.height]).all(-1)
+    column, row = pixels[inside].astype(int).T
+    depth = z[inside]
+    open_ = support[row, column] < needed
+    # The nearest of several in a pixel is written last.
+    order = np.argsort(-depth[open_], kind="stable")
+    row, column, depth = row[open_][order], column[open_][order], depth[open_][order]
+    inverse[row, column] = 1 / depth
+    support[row, column] = needed
+
+
+def _depths_of(cameras: Camera, points: list[NDArray[np.float64]] | None) -> NDArray[np.float64]:
+    """(N,) z-depths in front of the (F,) cameras of the points that each shows."""
+    shown = [cameras[index].project(each)[1] for index, each in enumerate(points or ()) if len(each)]
+    depths = np.concatenate(shown) if shown else np.zeros(0)
+    return depths[depths > 0]
 
 
 def useful_neighbours(cameras: Camera, index: int, depth: NDArray[np.float32], angle: float, most: int) -> list[int]:
@@ -212,7 +243,11 @@ def _tridiagonal(lines, links):  # type: ignore[no-untyped-def]
 
 
 def _coarse(
-    images: NDArray[np.uint8], cameras: Camera, settings: MultiViewSettings, advance: Advance
+    images: NDArray[np.uint8],
+    cameras: Camera,
+    settings: MultiViewSettings,
+    advance: Advance,
+    points: list[NDArray[np.float64]] | None,
 ) -> tuple[NDArray[np.float32], float, float]:
     """Inverse depth (F, h, w) of small pictures, the nearest depth of the scene and its middle one."""
     scale = min(1.0, settings.coarse_side / max(images.shape[1:3]))
@@ -239,6 +274,9 @@ def _coarse(
     agreed = agreement(inverse, views, judges, 2 * settings.tolerance, (high - low) / COARSE_PLANES) >= 1
     usable = inverse[agreed & (cost < 0.2) & (inverse > 3 * low)]
     widest = float(distance.max()) * focal / scale
+    depths = _depths_of(cameras, points)
+    if len(depths) >= LEAST_POINTS:
+        usable = (1 / depths).astype(np.float32)
     if len(usable) < 50 or widest * float(np.median(usable)) < LEAST_PARALLAX:
         raise InputError(
             "depth from several views: the views have too little parallax or do not match; move the camera sideways "

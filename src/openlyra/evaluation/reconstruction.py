@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openlyra.evaluation.metrics import psnr, ssim
+from openlyra.evaluation.metrics import as_unit, psnr, ssim
 from openlyra.evaluation.off_path import beside, floaters, mixed_share, pull
 from openlyra.evaluation.perceptual import DEFAULT_FEATURES, perceptual_distance
 from openlyra.gaussians.posed_frames import PosedFrames
@@ -28,6 +28,9 @@ class ViewFigures:
     """dB."""
     psnr_min: float
     """Of the worst view, dB."""
+    psnr_matched: float | None
+    """Mean after each channel of each picture got the gain and offset that suit the photo best, as is usual where
+    photos differ in exposure, dB; null off the path."""
     ssim: float | None
     """Structural similarity; null where only parts of the views can be compared."""
     perceptual: float | None
@@ -96,6 +99,20 @@ def evaluate_reconstruction(
     return ReconstructionReport(scene.count, size_bytes, features, off_path is not None, **figures)
 
 
+def exposed_like(color: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Colours (H, W, 3) with the gain and offset a channel that bring them nearest to an image, within [0, 1]."""
+    seen, wanted = as_unit(color), as_unit(image)
+    middle, aim = seen.mean((0, 1)), wanted.mean((0, 1))
+    spread = ((seen - middle) ** 2).mean((0, 1))
+    gain = ((seen - middle) * (wanted - aim)).mean((0, 1)) / np.maximum(spread, 1e-9)
+    return np.asarray(np.clip((seen - middle) * gain + aim, 0, 1))
+
+
+def view_figures(scene: Gaussians, views: PosedFrames, features: str = "pyramid") -> ViewFigures | None:
+    """Figures of a scene on some frames, evenly chosen if there are many; None without frames."""
+    return _against_pictures(scene, views.select(_spread(list(range(len(views))))), features) if len(views) else None
+
+
 def _spread(indices: list[int], most: int = MOST_VIEWS) -> list[int]:
     if len(indices) <= most:
         return indices
@@ -107,6 +124,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.psnr: list[float] = []
+        self.matched: list[float] = []
         self.ssim: list[float] = []
         self.perceptual: list[float] = []
         self.opaque: list[float] = []
@@ -126,6 +144,7 @@ class _Tally:
             views=len(self.psnr),
             psnr=round(float(np.mean(self.psnr)), 2),
             psnr_min=round(min(self.psnr), 2),
+            psnr_matched=round(float(np.mean(self.matched)), 2) if self.matched else None,
             ssim=round(float(np.mean(self.ssim)), 4) if self.ssim else None,
             perceptual=round(float(np.mean(self.perceptual)), 4) if self.perceptual else None,
             opaque_share=round(float(np.mean(self.opaque)), 5),
@@ -139,6 +158,7 @@ def _against_pictures(scene: Gaussians, views: PosedFrames, features: str) -> Vi
     for image, camera in zip(views.images, views.cameras):
         seen = render(scene, camera)
         tally.psnr.append(psnr(seen.color, image))
+        tally.matched.append(psnr(exposed_like(seen.color, image), image))
         tally.ssim.append(ssim(seen.color, image))
         tally.perceptual.append(perceptual_distance(seen.color, image, features))
         tally.geometry(scene, camera, seen)

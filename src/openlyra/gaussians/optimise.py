@@ -58,10 +58,12 @@ class OptimiseSettings:
     """Weight of the mean size in pixels, for Gaussians in sight."""
     robust: float = 0.25
     """Colour error (0 to 1) at which a pixel counts half; 0 counts all alike."""
-    exposure: bool = False
-    """Whether each frame has a gain and an offset of its own."""
-    refine_poses: bool = False
-    """Whether the cameras may move (all but the first)."""
+    exposure: bool | None = None
+    """Whether each frame has a gain and an offset of its own; by default for photos only."""
+    refine_poses: bool | None = None
+    """Whether the cameras may move (all but the first); by default for photos only."""
+    scene: bool = True
+    """Whether the scene changes; if not, only exposures and the poses of all frames are fitted to it."""
     relocate_every: int = 50
     """Steps between rounds of relocation, which end after three quarters; 0 means never."""
     noise: float = 0.3
@@ -119,6 +121,7 @@ def optimise(
     frames: PosedFrames,
     settings: OptimiseSettings | None = None,
     *,
+    exposures: tuple[np.ndarray, np.ndarray] | None = None,
     checkpoint: Path | None = None,
     checkpoint_every: int = 100,
     report: Report | None = None,
@@ -127,6 +130,7 @@ def optimise(
 
     Args:
         start: the scene to begin with; brought within the budget first.
+        exposures: gains and offsets (F, 3) to begin with, if frames are to have their own.
         checkpoint: a .safetensors file that is written every `checkpoint_every` steps; if it is there and belongs to
             the same start, frames and settings, the optimisation goes on from it.
         report: called after each step.
@@ -138,7 +142,7 @@ def optimise(
     settings.check()
     if start.count == 0:
         raise InputError("optimise: there are no Gaussians to start with")
-    work = _Optimisation(start, frames, settings, checkpoint)
+    work = _Optimisation(start, frames, settings, checkpoint, exposures)
     history: list[OptimiseProgress] = []
     for progress in work.go():
         if report is not None:
@@ -152,7 +156,12 @@ def optimise(
 
 class _Optimisation:
     def __init__(
-        self, start: Gaussians, frames: PosedFrames, settings: OptimiseSettings, checkpoint: Path | None
+        self,
+        start: Gaussians,
+        frames: PosedFrames,
+        settings: OptimiseSettings,
+        checkpoint: Path | None,
+        exposures: tuple[np.ndarray, np.ndarray] | None,
     ) -> None:
         self.settings, self.frames = settings, frames
         backend = best_backend() if settings.backend == "auto" else settings.backend
@@ -160,20 +169,20 @@ class _Optimisation:
         self.device = "cuda" if backend == "cuda" else "cpu"
         self.steps = settings.steps or STEPS[backend]
         self.budget = settings.budget or start.count
-        self.key = _fingerprint(start, frames, settings, self.steps)
+        self.key = _fingerprint(start, frames, settings, self.steps, exposures)
         if checkpoint is not None and checkpoint.is_file():
             self.state = OptimiserState.load(checkpoint, self.key, self.device)
         else:
             fitting = reduced(start, frames.cameras, self.budget)
-            self.state = OptimiserState.start(fitting, frames.cameras, settings.sh_degree, self.device)
+            self.state = OptimiserState.start(fitting, frames.cameras, settings.sh_degree, self.device, exposures)
         units, origins = self.state.tensors["units"], self.state.tensors["origins"]
         center = torch.as_tensor(frames.cameras.numpy().center.mean(0), dtype=origins.dtype, device=origins.device)
         self.depth = float((origins - center).norm(dim=1).median()) if len(units) else 1.0
         self.rates = {part: Rates().of(part, self.depth) for part in self._trained()}
 
     def _trained(self) -> list[str]:
-        parts = ["offsets", "log_scales", "quaternions", "logits", "base_sh"]
-        parts += ["other_sh"] if self.state.tensors["other_sh"].shape[1] else []
+        parts = ["offsets", "log_scales", "quaternions", "logits", "base_sh"] if self.settings.scene else []
+        parts += ["other_sh"] if self.settings.scene and self.state.tensors["other_sh"].shape[1] else []
         parts += ["gains", "shifts"] if self.settings.exposure else []
         return parts + (["twists"] if self.settings.refine_poses else [])
 
@@ -210,7 +219,8 @@ class _Optimisation:
         settings, state = self.settings, self.state
         left = 0.01 ** (state.step / self.steps)
         scene = state.scene()
-        seen = self.renderer(scene, state.camera(level.cameras, index, settings.refine_poses), (0.0, 0.0, 0.0))
+        camera = state.camera(level.cameras, index, bool(settings.refine_poses), tied=settings.scene)
+        seen = self.renderer(scene, camera, (0.0, 0.0, 0.0))
         color = seen.color
         if settings.exposure:
             color = state.exposed(color, index)
@@ -253,7 +263,7 @@ class _Optimisation:
 
     def _densify(self, left: float) -> None:
         settings, step = self.settings, self.state.step
-        if settings.relocate_every <= 0 or step >= 0.75 * self.steps:
+        if settings.relocate_every <= 0 or step >= 0.75 * self.steps or not settings.scene:
             return
         if settings.noise > 0:
             seed = int(np.random.SeedSequence([settings.seed, _NOISE, step]).generate_state(1)[0])
@@ -265,18 +275,26 @@ class _Optimisation:
         """The scene as it is now."""
         cameras = self.frames.cameras
         if self.settings.refine_poses:
-            cameras = self.state.refined_cameras(cameras)
+            cameras = self.state.refined_cameras(cameras, tied=self.settings.scene)
         gains, offsets = (part.cpu().numpy() for part in self.state.exposures())
         return OptimiseResult(self.state.gaussians(), cameras, gains, offsets, history)
 
 
-def _fingerprint(start: Gaussians, frames: PosedFrames, settings: OptimiseSettings, steps: int) -> str:
+def _fingerprint(
+    start: Gaussians,
+    frames: PosedFrames,
+    settings: OptimiseSettings,
+    steps: int,
+    exposures: tuple[np.ndarray, np.ndarray] | None,
+) -> str:
     """What a checkpoint belongs to: a hash of all inputs."""
     digest = hashlib.sha256(repr((sorted(asdict(settings).items()), steps)).encode())
     cameras = frames.cameras.numpy()
     arrays = [getattr(start, field.name) for field in fields(Gaussians)]
     arrays += [frames.images, cameras.world_from_camera, cameras.intrinsics]
-    arrays += [a for a in (frames.depth, frames.valid, frames.sky, frames.confidence) if a is not None]
+    arrays += [
+        a for a in (frames.depth, frames.valid, frames.sky, frames.confidence, *(exposures or ())) if a is not None
+    ]
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -65,18 +65,25 @@ class OptimiserState:
             self.tensors[name].requires_grad_()
 
     @staticmethod
-    def start(scene: Gaussians, cameras: Camera, sh_degree: int, device: str) -> OptimiserState:
-        """From a scene and the (F,) cameras it is fitted to."""
+    def start(
+        scene: Gaussians,
+        cameras: Camera,
+        sh_degree: int,
+        device: str,
+        exposures: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> OptimiserState:
+        """From a scene, the (F,) cameras it is fitted to and, if they are known, gains and offsets (F, 3)."""
         scene = scene.with_sh_degree(max(sh_degree, scene.sh_degree))
         values = SceneTensors.of(scene, device=device)
         opacities = values.opacities.clamp(1e-4, _MOST_OPAQUE)
         frames = len(cameras)
+        gains, shifts = exposures if exposures is not None else (np.ones((frames, 3)), np.zeros((frames, 3)))
         tensors = {
             "origins": values.means, "units": _pixel_widths(values.means, cameras),
             "offsets": torch.zeros_like(values.means), "log_scales": values.scales.clamp_min(1e-8).log(),
             "quaternions": values.quaternions, "logits": torch.logit(opacities), "base_sh": values.sh[:, :1].clone(),
-            "other_sh": values.sh[:, 1:].clone(), "gains": torch.ones(frames, 3, device=device),
-            "shifts": torch.zeros(frames, 3, device=device),
+            "other_sh": values.sh[:, 1:].clone(), "gains": torch.tensor(gains, dtype=torch.float32, device=device),
+            "shifts": torch.tensor(shifts, dtype=torch.float32, device=device),
             "twists": torch.full((frames, 6), _NO_TURN, dtype=torch.float64),
             "looks": torch.zeros(frames, dtype=torch.int64),
         }  # fmt: skip
@@ -98,18 +105,19 @@ class OptimiserState:
         means = t["origins"] + t["units"][:, None] * t["offsets"]
         return SceneTensors(means, t["quaternions"], t["log_scales"].exp(), torch.sigmoid(t["logits"]), sh)
 
-    def camera(self, cameras: Camera, frame: int, refined: bool) -> Camera:
-        """The camera of a frame. The first frame's pose never moves: it ties the scene down."""
+    def camera(self, cameras: Camera, frame: int, refined: bool, tied: bool = True) -> Camera:
+        """The camera of a frame. If `tied`, the first frame's pose does not move and so ties the scene down."""
         camera = cameras[frame].torch(torch.float64)
-        if not refined or frame == 0:
+        if not refined or (tied and frame == 0):
             return camera
         pose = camera.world_from_camera @ se3_exp(self.tensors["twists"][frame])
         return Camera(pose, camera.intrinsics, camera.width, camera.height)
 
-    def refined_cameras(self, cameras: Camera) -> Camera:
+    def refined_cameras(self, cameras: Camera, tied: bool = True) -> Camera:
         """(F,) all of them, NumPy."""
         with torch.no_grad():
-            poses = [camera_values(self.camera(cameras, i, True)).world_from_camera for i in range(len(cameras))]
+            found = [camera_values(self.camera(cameras, i, True, tied)) for i in range(len(cameras))]
+        poses = [camera.world_from_camera for camera in found]
         return Camera(np.stack(poses), cameras.numpy().intrinsics, cameras.width, cameras.height)
 
     def gaussians(self) -> Gaussians:

@@ -7,7 +7,7 @@ import math
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera, Trajectory
+from openlyra.geometry.lens import Lens
 from openlyra.media.atomic import write_bytes_atomic
 
 MAX_FRAMES = 100_000
@@ -41,6 +42,12 @@ class RawPath:
     """(height, width) that the intrinsics refer to, if the file says so."""
     fps: float = 16.0
     name: str | None = None
+    lenses: tuple[Lens, ...] | None = None
+    """(F,) how each lens bends the picture; all pinholes if None."""
+
+    def straight(self) -> RawPath:
+        """The same with pinholes, for who straightens the pictures."""
+        return replace(self, lenses=None)
 
 
 def finish(raw: RawPath, path: Path, height: int | None, width: int | None, pose_scale: float = 1.0) -> Trajectory:
@@ -57,6 +64,9 @@ def finish(raw: RawPath, path: Path, height: int | None, width: int | None, pose
         raise InputError(f"{path}: fps is {raw.fps}; it must be a number above 0 and at most 1000")
     if not 1 <= len(raw.world_from_camera) <= MAX_FRAMES:
         raise InputError(f"{path}: holds {len(raw.world_from_camera)} cameras; 1 to {MAX_FRAMES} can be read")
+    for index, lens in enumerate(raw.lenses or ()):
+        if lens.bent:
+            raise InputError(f"{path}: frame {index}: {lens.describe()} is not supported; undistort the images first")
     cameras = Camera(raw.world_from_camera, raw.intrinsics, size[1], size[0])
     cameras.validate(str(path))
     _check_principal_point(cameras, path, stated=raw.size is not None)

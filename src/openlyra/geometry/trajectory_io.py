@@ -1,4 +1,4 @@
-"""Camera paths from and to files: Lyra .npz, cameras.json, nerfstudio, transforms.json, COLMAP text."""
+"""Camera paths from and to files: Lyra .npz, cameras.json, nerfstudio, transforms.json, COLMAP."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Trajectory
+from openlyra.geometry.colmap_model import has_model
 from openlyra.geometry.trajectory_colmap import read_colmap, write_colmap
 from openlyra.geometry.trajectory_files import RawPath, finish, read_json
 from openlyra.geometry.trajectory_lyra import read_lyra, write_lyra
@@ -29,7 +30,7 @@ WRITERS: dict[str, Callable[[Trajectory, Path], None]] = {
 }
 """Formats that can be written."""
 _IN_FOLDERS = ("cameras.json", "cameras.npz", "trajectory.npz", "transforms.json", "camera_path.json")
-_COLMAP_FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")
+_COLMAP_FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0", "dense/sparse")
 
 
 def read_trajectory(
@@ -40,14 +41,18 @@ def read_trajectory(
     If `height` and `width` are given, the result is for images of that size: intrinsics of a file that states its
     image size are rescaled, those of a file that does not are taken to be for it already. Without them, a file must
     state its size. `pose_scale` multiplies all camera centres (Lyra's own script uses 1.1). A folder may hold a
-    COLMAP text model or one of the usual file names. Raises InputError, naming the file and the frame, for anything
+    COLMAP model or one of the usual file names. Raises InputError, naming the file and the frame, for anything
     that is not a path of valid cameras.
     """
+    return finish(read_raw_path(path), Path(path), height, width, pose_scale)
+
+
+def read_raw_path(path: str | os.PathLike[str]) -> RawPath:
+    """A camera path as its file states it, lenses included, not yet checked: for who straightens the pictures."""
     given = Path(path)
     if not given.exists():
         raise InputError(f"{given}: no such file or folder")
-    source = _in_folder(given) if given.is_dir() else given
-    return finish(_read(source), given, height, width, pose_scale)
+    return _read(_in_folder(given) if given.is_dir() else given)
 
 
 def write_trajectory(trajectory: Trajectory, path: str | os.PathLike[str], format: str | None = None) -> None:
@@ -85,15 +90,15 @@ def _in_folder(folder: Path) -> Path:
     for name in _IN_FOLDERS:
         if (folder / name).is_file():
             return folder / name
-    for place in _COLMAP_FOLDERS:
-        if (folder / place / "images.txt").is_file():
-            return folder / place
-    for place in _COLMAP_FOLDERS:
-        if (folder / place / "images.bin").is_file():
-            raise InputError(
-                f"{folder / place}: binary COLMAP model; convert it: colmap model_converter --output_type TXT"
-            )
-    raise InputError(f"{folder}: holds no camera path ({', '.join(_IN_FOLDERS)}, or a COLMAP text model)")
+    model = colmap_folder(folder)
+    if model is not None:
+        return model
+    raise InputError(f"{folder}: holds no camera path ({', '.join(_IN_FOLDERS)}, or a COLMAP model)")
+
+
+def colmap_folder(folder: Path) -> Path | None:
+    """Where a COLMAP model lies in a folder, in the usual places."""
+    return next((folder / place for place in _COLMAP_FOLDERS if has_model(folder / place)), None)
 
 
 def _read(path: Path) -> RawPath:
@@ -102,12 +107,12 @@ def _read(path: Path) -> RawPath:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_lyra(path)
-    if suffix == ".txt" and path.name in ("images.txt", "cameras.txt"):
+    if path.name in ("images.txt", "cameras.txt", "images.bin", "cameras.bin"):
         return read_colmap(path.parent)
     if suffix == ".json":
         return _read_json(path)
     raise InputError(
-        f"{path}: not a camera path; .npz (Lyra), .json (OpenLyra, nerfstudio, transforms) or COLMAP text is needed"
+        f"{path}: not a camera path; .npz (Lyra), .json (OpenLyra, nerfstudio, transforms) or a COLMAP model is needed"
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Trajectory
+from openlyra.geometry.lens import Lens
 from openlyra.geometry.trajectory_files import (
     OPENGL_FROM_OPENCV,
     RawPath,
@@ -23,8 +24,9 @@ from openlyra.geometry.trajectory_files import (
     write_json,
 )
 
-_DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
+_UNREAD = ("k5", "k6")
 _PINHOLES = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
+_FISHEYES = ("OPENCV_FISHEYE", "FISHEYE")
 
 
 def read_camera_path(content: dict[str, Any], path: Path) -> RawPath:
@@ -49,20 +51,20 @@ def read_camera_path(content: dict[str, Any], path: Path) -> RawPath:
 
 
 def read_transforms(content: dict[str, Any], path: Path) -> RawPath:
-    """The cameras of a data set, in the order of the file; lens distortion must be zero."""
+    """The cameras of a data set, in the order of the file."""
     frames = _frames(content, "frames", path)
-    poses, intrinsics, sizes = [], [], set()
+    poses, intrinsics, sizes, lenses = [], [], set(), []
     for index, frame in enumerate(frames):
         what = f"{path}: frame {index}"
         fields = {**content, **frame}
-        _check_lens(fields, what)
+        lenses.append(_lens(fields, what))
         poses.append(_pose(frame.get("transform_matrix"), f"{what}: transform_matrix"))
         size = _transforms_size(fields, what)
         sizes.add(size)
         intrinsics.append(_transforms_intrinsics(fields, size, what))
     if len(sizes) > 1:
         raise InputError(f"{path}: frames have different image sizes {sorted(map(str, sizes))[:4]}; one size is needed")
-    return RawPath(np.stack(poses), np.stack(intrinsics), sizes.pop())
+    return RawPath(np.stack(poses), np.stack(intrinsics), sizes.pop(), lenses=tuple(lenses))
 
 
 def write_camera_path(trajectory: Trajectory, path: Path) -> None:
@@ -139,15 +141,21 @@ def _pose(value: Any, what: str) -> np.ndarray:
     return matrix.reshape(4, 4) @ OPENGL_FROM_OPENCV
 
 
-def _check_lens(fields: dict[str, Any], what: str) -> None:
+def _lens(fields: dict[str, Any], what: str) -> Lens:
+    """k1 to k4 of the even powers of the radius (of the angle for a fisheye), p1 and p2."""
     model = str(fields.get("camera_model", "OPENCV")).upper()
-    if model not in _PINHOLES or fields.get("is_fisheye"):
+    fisheye = model in _FISHEYES or fields.get("is_fisheye") is True
+    if model not in _PINHOLES and not fisheye:
         raise InputError(f"{what}: camera_model {model} is not supported; undistort the images to PINHOLE first")
-    bent = [key for key in _DISTORTION if key in fields and as_number(fields[key], f"{what}: {key}") != 0.0]
-    if bent:
-        raise InputError(
-            f"{what}: lens distortion {bent[0]} = {fields[bent[0]]:g} is not supported; undistort the images first"
-        )
+
+    def number(key: str) -> float:
+        return as_number(fields[key], f"{what}: {key}") if fields.get(key) is not None else 0.0
+
+    unread = [key for key in _UNREAD if number(key) != 0.0]
+    if unread:
+        raise InputError(f"{what}: lens distortion {unread[0]} = {fields[unread[0]]:g} is not supported")
+    radial = (number("k1"), number("k2"), number("k3"), number("k4"))
+    return Lens(radial, (0.0, 0.0) if fisheye else (number("p1"), number("p2")), (), fisheye)
 
 
 def _transforms_size(fields: dict[str, Any], what: str) -> tuple[int, int] | None:

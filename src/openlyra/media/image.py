@@ -64,10 +64,11 @@ class FittedPhoto:
     """Column of the photo's left edge in the fitted image; negative when columns were cropped away."""
 
 
-def read_photo(path: str | os.PathLike[str]) -> Photo:
+def read_photo(path: str | os.PathLike[str], upright: bool = True) -> Photo:
     """Read a PNG, JPEG or WebP photo: EXIF orientation applied, alpha over white, colour profile converted to sRGB.
 
-    Raises InputError when the file is missing, no such image, damaged, or larger than 64 million pixels.
+    With `upright` False the pixels come as they are stored, whatever EXIF says. Raises InputError when the file is
+    missing, no such image, damaged, or larger than 64 million pixels.
     """
     with _opened(path) as source:
         orientation, focal = _read_exif(source)
@@ -79,12 +80,18 @@ def read_photo(path: str | os.PathLike[str]) -> Photo:
             raise InputError(
                 f"{path}: the image is damaged or cut short ({error}); save or download it again"
             ) from None
-    return Photo(_orient(image, orientation), focal, str(path))
+    return Photo(_orient(image, orientation) if upright else image, focal, str(path))
 
 
-def read_image(path: str | os.PathLike[str]) -> Uint8Image:
+def read_image(path: str | os.PathLike[str], upright: bool = True) -> Uint8Image:
     """Read an image as uint8 (H, W, 3) under the rules and limits of `read_photo`."""
-    return read_photo(path).image
+    return read_photo(path, upright).image
+
+
+def stored_size(path: str | os.PathLike[str]) -> tuple[tuple[int, int], int]:
+    """(height, width) of the pixels as they are stored and their EXIF orientation (1 to 8), from the header alone."""
+    with _opened(path) as source:
+        return (source.height, source.width), _read_exif(source)[0]
 
 
 def fit_photo(photo: Photo, height: int, width: int, fit: Literal["crop", "pad"] = "crop") -> FittedPhoto:
