@@ -4,10 +4,12 @@ Run: python benchmarks/bench_rasterizers.py --other /tmp/others/bin/python
 
 Each library runs in a process of its own, so that none disturbs another. `--other` is the Python of an environment with
 the other libraries (`pip install torch mitsuba gswarp gsplat nerfacc splax gausscam wgpu splatstream`), so that they
-need not be installed beside this package. Mitsuba needs LLVM 16 or newer (DRJIT_LIBLLVM_PATH). Libraries that are missing or cannot work without a GPU are skipped with a line
-that says why. The scene is that of bench_render.py: each Gaussian has one colour, the background is black. Forward is a
-picture; forward and backward also the gradient of means, scales, quaternions, opacities and colours. The last column
-compares the picture with ours: the same scene was drawn. Mitsuba traces rays, so its picture is only near ours.
+need not be installed beside this package. Mitsuba needs LLVM 16 or newer (DRJIT_LIBLLVM_PATH says where). Libraries
+that are missing or cannot work without a GPU are skipped with a line that says why.
+
+The scene is that of bench_render.py: each Gaussian has one colour, the background is black. Forward is a picture;
+forward and backward also the gradient of means, scales, quaternions, opacities and colours. The last column compares
+the picture with ours: the same scene was drawn. Mitsuba traces rays, so its picture is only near ours.
 """
 
 from __future__ import annotations
