@@ -240,8 +240,8 @@ def _with_cameras(all_cameras: Camera, which: list[int], cameras: Camera) -> Cam
 def _mended(scene: Gaussians, held: PosedFrames, settings: OptimiseSettings) -> PosedFrames:
     """Frames that were not learnt from, their poses fitted to the finished scene as those of the others were."""
     steps = MENDING_LOOKS * len(held)
-    only_cameras = replace(settings, steps=steps, budget=None, scene=False, depth=0, coarse=1)
-    return replace(held, cameras=optimise(scene, held, only_cameras).cameras)
+    only_cameras = replace(settings, steps=steps, budget=None, depth=0, coarse=1)
+    return replace(held, cameras=optimise(scene, held, only_cameras, fixed_scene=True).cameras)
 
 
 def report_path(scene: Path) -> Path:

@@ -81,22 +81,22 @@ def test_photos_with_cameras_become_a_scene(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_colmap_project_seen_through_a_lens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lens = Lens((-0.1,))
+    lens = Lens((-0.25,))
     cameras = room_cameras(12, 72, 96)
     (tmp_path / "project" / "images").mkdir(parents=True)
     for index, camera in enumerate(cameras):
         write_image(tmp_path / "project" / "images" / f"{index:05d}.png", draw_bent_room(camera, lens))
     k = cameras.intrinsics[0]
-    values = (k[0, 0], k[1, 1], k[0, 2], k[1, 2], -0.1, 0, 0, 0)
+    values = (k[0, 0], k[1, 1], k[0, 2], k[1, 2], -0.25, 0, 0, 0)
     write_binary(tmp_path / "project" / "sparse" / "0", cameras, "OPENCV", values, {1: (0.7, 0.1, 2.4)})
     target = tmp_path / "room.ply"
     command = ["reconstruct", str(tmp_path / "project"), "-o", str(target), "--steps", "40", "--share", "1"]
     assert main([*command, "--quiet", "--json", "--backend", "cpu", "--refine-poses", "False"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["figures"]["held_out"]["psnr"] > 22 and record["held_out_mended"] is None
+    assert record["figures"]["held_out"]["psnr"] > 20 and record["held_out_mended"] is None
     # The scene stands where the model's cameras are: a view of the truth, drawn without a lens, looks like it.
     straight = straight_camera(cameras[5], lens)
-    assert psnr(render(read_gaussians(target), straight).color, draw_room(straight)[0]) > 22
+    assert psnr(render(read_gaussians(target), straight).color, draw_room(straight)[0]) > 20
 
 
 def test_a_video_with_its_camera_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +109,7 @@ def test_a_video_with_its_camera_path(tmp_path: Path, capsys: pytest.CaptureFixt
     with_path = [*command, "--cameras", str(tmp_path / "walk.json"), "--share", "1", "--backend", "cpu", "--json"]
     assert main(with_path) == 0
     record = json.loads(capsys.readouterr().out)
-    assert 10 <= record["frames"] <= 12 and record["figures"]["held_out"]["psnr"] > 20
+    assert 10 <= record["frames"] <= 12 and record["figures"]["held_out"]["psnr"] > 18
     assert main([*command, "--overwrite"]) == 2
     assert "--cameras FILE" in capsys.readouterr().err
     write_trajectory(Trajectory(cameras[:20]), tmp_path / "walk.json")

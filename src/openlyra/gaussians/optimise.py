@@ -62,8 +62,6 @@ class OptimiseSettings:
     """Whether each frame has a gain and an offset of its own; by default for photos only."""
     refine_poses: bool | None = None
     """Whether the cameras may move (all but the first); by default for photos only."""
-    scene: bool = True
-    """Whether the scene changes; if not, only exposures and the poses of all frames are fitted to it."""
     relocate_every: int = 50
     """Steps between rounds of relocation, which end after three quarters; 0 means never."""
     noise: float = 0.3
@@ -123,6 +121,7 @@ def optimise(
     *,
     exposures: tuple[np.ndarray, np.ndarray] | None = None,
     behind: Gaussians | None = None,
+    fixed_scene: bool = False,
     checkpoint: Path | None = None,
     checkpoint_every: int = 100,
     report: Report | None = None,
@@ -134,6 +133,7 @@ def optimise(
         exposures: gains and offsets (F, 3) to begin with, if frames are to have their own.
         behind: what shows where the scene does not cover, farther away than all of it; it stays as it is and is not
             part of the result.
+        fixed_scene: nothing but exposures and the poses of all frames is fitted, to the scene as it is.
         checkpoint: a .safetensors file that is written every `checkpoint_every` steps; if it is there and belongs to
             the same start, frames and settings, the optimisation goes on from it.
         report: called after each step.
@@ -145,7 +145,7 @@ def optimise(
     settings.check()
     if start.count == 0:
         raise InputError("optimise: there are no Gaussians to start with")
-    work = _Optimisation(start, frames, settings, checkpoint, exposures, behind)
+    work = _Optimisation(start, frames, settings, checkpoint, exposures, behind, fixed_scene)
     history: list[OptimiseProgress] = []
     for progress in work.go():
         if report is not None:
@@ -166,8 +166,9 @@ class _Optimisation:
         checkpoint: Path | None,
         exposures: tuple[np.ndarray, np.ndarray] | None,
         behind: Gaussians | None,
+        fixed_scene: bool,
     ) -> None:
-        self.settings, self.frames = settings, frames
+        self.settings, self.frames, self.fixed_scene = settings, frames, fixed_scene
         backend = best_backend() if settings.backend == "auto" else settings.backend
         self.renderer = load_differentiable(backend)
         self.device = "cuda" if backend == "cuda" else "cpu"
@@ -183,11 +184,13 @@ class _Optimisation:
         units, origins = self.state.tensors["units"], self.state.tensors["origins"]
         center = torch.as_tensor(frames.cameras.numpy().center.mean(0), dtype=origins.dtype, device=origins.device)
         self.depth = float((origins - center).norm(dim=1).median()) if len(units) else 1.0
-        self.rates = {part: Rates().of(part, self.depth) for part in self._trained()}
+        self.rates = {part: Rates().of(part) for part in self._trained()}
 
     def _trained(self) -> list[str]:
-        parts = ["offsets", "log_scales", "quaternions", "logits", "base_sh"] if self.settings.scene else []
-        parts += ["other_sh"] if self.settings.scene and self.state.tensors["other_sh"].shape[1] else []
+        parts: list[str] = []
+        if not self.fixed_scene:
+            parts = ["offsets", "log_scales", "quaternions", "logits", "base_sh"]
+            parts += ["other_sh"] if self.state.tensors["other_sh"].shape[1] else []
         parts += ["gains", "shifts"] if self.settings.exposure else []
         return parts + (["twists"] if self.settings.refine_poses else [])
 
@@ -224,7 +227,7 @@ class _Optimisation:
         settings, state = self.settings, self.state
         left = 0.01 ** (state.step / self.steps)
         scene = state.scene()
-        camera = state.camera(level.cameras, index, bool(settings.refine_poses), tied=settings.scene)
+        camera = state.camera(level.cameras, index, bool(settings.refine_poses), tied=not self.fixed_scene)
         seen = self.renderer(scene, camera, (0.0, 0.0, 0.0))
         color = seen.color
         if self.behind is not None:
@@ -241,7 +244,7 @@ class _Optimisation:
         loss = loss + settings.scale * (scene.scales / state.tensors["units"][:, None]).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         slow = {part: rate * (left if part == "offsets" else left**0.5) for part, rate in self.rates.items()}
-        state.update(slow, index)
+        state.update(slow, index, self.depth)
         self._densify(left)
         return float((difference**2).mean())
 
@@ -272,7 +275,7 @@ class _Optimisation:
 
     def _densify(self, left: float) -> None:
         settings, step = self.settings, self.state.step
-        if settings.relocate_every <= 0 or step >= 0.75 * self.steps or not settings.scene:
+        if settings.relocate_every <= 0 or step >= 0.75 * self.steps or self.fixed_scene:
             return
         if settings.noise > 0:
             seed = int(np.random.SeedSequence([settings.seed, _NOISE, step]).generate_state(1)[0])
@@ -284,7 +287,7 @@ class _Optimisation:
         """The scene as it is now."""
         cameras = self.frames.cameras
         if self.settings.refine_poses:
-            cameras = self.state.refined_cameras(cameras, tied=self.settings.scene)
+            cameras = self.state.refined_cameras(cameras, tied=not self.fixed_scene)
         gains, offsets = (part.cpu().numpy() for part in self.state.exposures())
         return OptimiseResult(self.state.gaussians(), cameras, gains, offsets, history)
 

@@ -41,15 +41,17 @@ class Rates:
     """Of the base coefficient; the others move at a twentieth."""
     exposures: float = 0.01
     """A look at the frame."""
-    poses: float = 0.001
-    """Radians, and scene units for a scene ten units deep, a look at the frame."""
+    turns: float = 0.0006
+    """Of a camera, radians a look at the frame."""
+    shifts: float = 0.0004
+    """Of a camera, as a part of how deep the scene is, a look at the frame."""
 
-    def of(self, part: str, depth: float) -> float:
-        """The rate of a parameter tensor; `depth` is how deep the scene is."""
+    def of(self, part: str) -> float:
+        """The rate of a parameter tensor."""
         return {
             "offsets": self.means, "log_scales": self.scales, "quaternions": self.rotations, "logits": self.opacities,
             "base_sh": self.colors, "other_sh": self.colors / 20, "gains": self.exposures, "shifts": self.exposures,
-            "twists": self.poses * max(depth / 10, 0.1),
+            "twists": self.turns,
         }[part]  # fmt: skip
 
 
@@ -142,10 +144,11 @@ class OptimiserState:
         gains, shifts = self.tensors["gains"].detach(), self.tensors["shifts"].detach()
         return gains / _median(gains), shifts - _median(shifts)
 
-    def update(self, rates: dict[str, float], frame: int) -> None:
+    def update(self, rates: dict[str, float], frame: int, depth: float) -> None:
         """One step of Adam (Kingma & Ba 2015; 0.9, 0.999) with the gradients that are there, which are cleared.
 
-        Of exposures and poses only those of the frame that was looked at move, by its own number of looks.
+        Of exposures and poses only those of the frame that was looked at move, by its own number of looks. `depth` is
+        how deep the scene is: cameras shift by parts of it.
         """
         self.step += 1
         self.tensors["looks"][frame] += 1
@@ -163,7 +166,10 @@ class OptimiserState:
                 g = gradient[rows]
                 first.lerp_(g, 0.1)
                 second.mul_(0.999).addcmul_(g, g, value=0.001)
-                self.tensors[name][rows].addcdiv_(first, second.sqrt().add_(1e-15), value=-rate * correction)
+                down = second.sqrt().add_(1e-15)
+                if name == "twists":
+                    down[:, :3] *= Rates.turns / (Rates.shifts * depth)
+                self.tensors[name][rows].addcdiv_(first, down, value=-rate * correction)
                 self.tensors[name].grad = None
 
     def shake(self, amount: float, seed: int) -> None:
