@@ -93,7 +93,7 @@ def mitsuba(scene: Scene) -> tuple[Draw, Both]:
     quaternions = np.roll(scene["quaternions"], -1, axis=1)
     flat = mi.TensorXf
     world = mi.load_dict({
-        "type": "scene", "integrator": {"type": "volprim_rf_basic", "max_depth": 64, "srgb_primitives": True},
+        "type": "scene", "integrator": {"type": "volprim_rf_basic", "max_depth": 64, "srgb_primitives": False},
         "sensor": {
             "type": "perspective", "fov_axis": "x", "fov": float(np.degrees(2 * np.arctan(width / 2 / k[0, 0]))),
             "near_clip": 0.01, "far_clip": 1e4, "to_world": mi.ScalarTransform4f(to_world),
