@@ -182,10 +182,9 @@ def reconstruct(
     )  # fmt: skip
     checkpoint = output.parent / f".{output.name}.checkpoint.safetensors"
     output.parent.mkdir(parents=True, exist_ok=True)
-    found = optimise(material.start, given, wanted, checkpoint=checkpoint, report=report)
-    scene, refined = settled(found.gaussians, found.cameras, given.cameras)
-    if behind.count:
-        scene = _with_behind(scene, behind, replace(given, cameras=refined), wanted, (found.gains, found.offsets))
+    found = optimise(material.start, given, wanted, behind=behind, checkpoint=checkpoint, report=report)
+    scene = Gaussians.concatenate([found.gaussians, behind])
+    scene, refined = settled(scene, found.cameras, given.cameras)
     fitted = time.perf_counter()
     write_gaussians(scene, output)
     frames = replace(material.frames, cameras=_with_cameras(material.frames.cameras, learnt, refined))
@@ -243,24 +242,6 @@ def _mended(scene: Gaussians, held: PosedFrames, settings: OptimiseSettings) -> 
     steps = MENDING_LOOKS * len(held)
     only_cameras = replace(settings, steps=steps, budget=None, depth=0, coarse=1)
     return replace(held, cameras=optimise(scene, held, only_cameras, fixed_scene=True).cameras)
-
-
-def _with_behind(
-    scene: Gaussians,
-    behind: Gaussians,
-    frames: PosedFrames,
-    settings: OptimiseSettings,
-    exposures: tuple[np.ndarray, np.ndarray],
-) -> Gaussians:
-    """A fitted scene before a backdrop: a few steps more, as it shines through a little where all was black before.
-
-    Nothing moves elsewhere or fades meanwhile, so that the backdrop stays where no frame looks.
-    """
-    steps = max(1, (settings.steps or 0) // 10)
-    still = replace(
-        settings, steps=steps, budget=None, opacity=0, scale=0, relocate_every=0, coarse=1, refine_poses=False
-    )
-    return optimise(Gaussians.concatenate([scene, behind]), frames, still, exposures=exposures).gaussians
 
 
 def report_path(scene: Path) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from openlyra.errors import InputError
 from openlyra.evaluation.off_path import beside, pull
-from openlyra.evaluation.perceptual import perceptual_distance
+from openlyra.evaluation.perceptual import DEFAULT_FEATURES, FEATURES, encoder, perceptual_distance
 from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
 from openlyra.gaussians import Gaussians, render
 from openlyra.gaussians.posed_frames import PosedFrames
@@ -89,14 +89,23 @@ def test_colours_pulled_to_another_camera() -> None:
     assert not pull(image, own.depth * 2, camera, seen.depth, right)[1].any()
 
 
-def test_perceptual_distance_orders_damage() -> None:
+@pytest.mark.parametrize("features", sorted(FEATURES))
+def test_perceptual_distance_orders_damage(features: str) -> None:
     rng = np.random.default_rng(0)
     image = np.clip(render(wall(), cameras(1)[0]).color, 0, 1)
     blurred = (image + np.roll(image, 3, 1) + np.roll(image, -3, 1)) / 3
     noisy = image + 0.02 * rng.normal(size=image.shape)
     other = rng.uniform(0, 1, image.shape)
-    values = [perceptual_distance(x, image) for x in (image, image + 0.01, blurred, other)]
+    values = [perceptual_distance(x, image, features) for x in (image, image + 0.01, blurred, other)]
     assert values[0] == 0 and values == sorted(values) and values[3] > 0.3
-    assert 0 < perceptual_distance(noisy, image) < values[3]
+    assert 0 < perceptual_distance(noisy, image, features) < values[3]
     with pytest.raises(InputError, match=r"'vgg' do not exist.*pyramid"):
         perceptual_distance(image, image, "vgg")
+
+
+def test_encoder_features_cover_any_size() -> None:
+    image = np.random.default_rng(1).uniform(0, 1, (45, 70, 3))
+    assert [layer.shape for layer in encoder(image)] == [
+        (32, 48, 16), (16, 24, 24), (8, 12, 40), (4, 6, 112), (2, 3, 320)
+    ]  # fmt: skip
+    assert DEFAULT_FEATURES == "encoder"

@@ -185,3 +185,21 @@ def test_frames_of_another_size_and_held_out_ones() -> None:
     np.testing.assert_allclose(2 * pixel, frames.cameras[2].project(np.array([[0.3, 0.2, 3.0]]))[0])
     assert frames.held_out(2) == ([0, 2, 4], [1, 3, 5]) and frames.held_out(0) == ([0, 1, 2, 3, 4, 5], [])
     assert frames.select([0]).held_out(8) == ([0], [])
+
+
+def test_what_is_behind_stays_and_is_no_part_of_the_result() -> None:
+    whole = true_scene()
+    far = np.stack(np.meshgrid(np.linspace(-30, 30, 24), np.linspace(-24, 24, 20), [25.0]), -1).reshape(-1, 3)
+    behind = Gaussians.from_colors(
+        far, np.tile([1.0, 0, 0, 0], (len(far), 1)), np.full((len(far), 3), 2.0), np.full(len(far), 0.99),
+        np.tile([0.9, 0.2, 0.1], (len(far), 1)),
+    )  # fmt: skip
+    objects = whole.select(np.arange(900))
+    frames = pictures(Gaussians.concatenate([objects, behind]), path())
+    settings = replace(QUICK, steps=60, cover=0.0)
+    start = disturbed(objects)
+    found = optimise(start, frames, settings, behind=behind).gaussians
+    assert found.count <= start.count
+    plain = optimise(start, frames, settings).gaussians
+    scores = [mean_psnr(Gaussians.concatenate([scene, behind]), frames) for scene in (start, plain, found)]
+    assert scores[2] > scores[0] + 3 and scores[2] > scores[1] + 3

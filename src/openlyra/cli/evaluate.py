@@ -12,7 +12,7 @@ from openlyra.cli.console import print_json
 from openlyra.depth import DepthEstimator, load_depth
 from openlyra.errors import InputError
 from openlyra.evaluation.depth import DepthScore, mean_score, read_rgbd, score_aligned, vertical_ramp
-from openlyra.evaluation.perceptual import FEATURES
+from openlyra.evaluation.perceptual import DEFAULT_FEATURES, FEATURES
 from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
 from openlyra.evaluation.run import RunReport, evaluate_run
 from openlyra.formats import read_gaussians
@@ -70,7 +70,7 @@ class EvaluateReconstructionCommand:
     """Every how many frames one counts as held out; give what the scene was made with."""
     off_path_distance: float | None = None
     """Step aside in scene units, without --off-path; by default a twentieth of the median depth."""
-    features: str = "pyramid"
+    features: str = DEFAULT_FEATURES
     """What the perceptual distance compares."""
     json: bool = False
     """Print the report as JSON."""

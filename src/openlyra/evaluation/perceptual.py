@@ -1,9 +1,10 @@
 """Perceptual distance of two images: differences of normalised features, whatever computes the features.
 
 As in LPIPS (Zhang et al. 2018), the features of each layer are scaled to length 1 at every pixel, squared differences
-are averaged over the image and then over the layers. 'pyramid' has no weights and works offline: steerable first and
-second Gaussian derivatives (Freeman & Adelson 1991) of lightness and two opponent colours on four scales. A network's
-features take part by an entry in FEATURES; figures of different entries cannot be compared.
+are averaged over the image and then over the layers; unlike there, no layer weights are learnt from people's answers.
+'encoder' is the EfficientNet-Lite0 in the depth network that the package ships (five layers, strides 2 to 32), so it
+needs no download and no extra. 'pyramid' has no weights: steerable first and second Gaussian derivatives (Freeman &
+Adelson 1991) of lightness and two opponent colours on four scales. Figures of different features cannot be compared.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy import ndimage
 
 from openlyra.errors import InputError
 from openlyra.evaluation.metrics import as_unit
+from openlyra.models.depth_net import STRIDE
+from openlyra.models.depth_weights import load_depth_net
 
 Features = Callable[[np.ndarray], Sequence[np.ndarray]]
 """From an image (H, W, 3) in [0, 1] to layers (h, w, C)."""
@@ -44,11 +49,23 @@ def pyramid(image: np.ndarray) -> list[np.ndarray]:
     return layers
 
 
-FEATURES: dict[str, Features] = {"pyramid": pyramid}
+def encoder(image: np.ndarray) -> list[np.ndarray]:
+    """Features of the shipped depth network at strides 2, 4, 8, 16 and 32; the image is padded by its border."""
+    net = load_depth_net()
+    x = torch.from_numpy(np.moveaxis(image, -1, 0)[None].astype(np.float32))
+    height, width = x.shape[-2:]
+    x = F.pad(x, (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+    with torch.inference_mode():
+        taps = net.encoder((x - net.mean) / net.deviation)
+    return [tap[0].permute(1, 2, 0).double().numpy() for tap in taps]
 
 
-def perceptual_distance(image: np.ndarray, reference: np.ndarray, features: str = "pyramid") -> float:
-    """0 for equal images, about 0.5 for unrelated ones. Images (H, W, 3), uint8 or in [0, 1]. InputError for a name."""
+FEATURES: dict[str, Features] = {"encoder": encoder, "pyramid": pyramid}
+DEFAULT_FEATURES = "encoder"
+
+
+def perceptual_distance(image: np.ndarray, reference: np.ndarray, features: str = DEFAULT_FEATURES) -> float:
+    """0 for equal images, at most 4. Images (H, W, 3), uint8 or in [0, 1]. InputError for a name."""
     if features not in FEATURES:
         raise InputError(f"perceptual features '{features}' do not exist; choose one of: {', '.join(FEATURES)}")
     layers = zip(FEATURES[features](as_unit(image)), FEATURES[features](as_unit(reference)))

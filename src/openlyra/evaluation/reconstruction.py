@@ -9,7 +9,7 @@ import numpy as np
 
 from openlyra.evaluation.metrics import as_unit, psnr, ssim
 from openlyra.evaluation.off_path import beside, floaters, mixed_share, pull
-from openlyra.evaluation.perceptual import perceptual_distance
+from openlyra.evaluation.perceptual import DEFAULT_FEATURES, perceptual_distance
 from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.render import RenderResult, contributions, render
 from openlyra.gaussians.types import Gaussians
@@ -71,7 +71,7 @@ def evaluate_reconstruction(
     off_path: PosedFrames | None = None,
     off_path_distance: float | None = None,
     size_bytes: int | None = None,
-    features: str = "pyramid",
+    features: str = DEFAULT_FEATURES,
     advance: Callable[[str, int, int], None] | None = None,
 ) -> ReconstructionReport:
     """Compare a scene with frames.

@@ -1,10 +1,15 @@
-"""A first scene from posed frames with depth: each frame adds the surfaces that those before it do not show."""
+"""A first scene from posed frames with depth: each frame adds the surfaces that those before it do not show.
+
+A surface that another frame sees from much nearer is left to that frame: lifted from far away it would be coarse, and
+would cover what the near frame has to show.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from openlyra.errors import InputError
 from openlyra.gaussians.lift import LiftSettings, lift
@@ -15,6 +20,12 @@ from openlyra.memory.frame import MemoryFrame
 
 NEW_ALPHA = 0.5
 """Pixels where the scene so far covers less than this are new."""
+FINER = 0.75
+"""A frame whose pixels cover less than this much of a surface, next to another's, shows it instead of the other."""
+SAME_SURFACE = 0.05
+"""Relative difference of depth up to which two frames see the same surface."""
+RIVALS = 16
+"""Frames, evenly spread, that a frame is compared with for this."""
 FOOTPRINT = 0.5
 """Deviation of a Gaussian in pixels of the frame it is lifted from: wide enough to close, as the fit sharpens."""
 
@@ -25,7 +36,7 @@ def lift_frames(
     advance: Callable[[str, int, int], None] | None = None,
     onto: Gaussians | None = None,
 ) -> Gaussians:
-    """Gaussians of all surfaces that the frames show, each from the frame that comes first.
+    """Gaussians of all surfaces that the frames show, each from the first frame that sees it about as finely as any.
 
     Frames are taken coarse to fine along the path (first, last, middle, ...), so that distant ones share the work.
 
@@ -46,11 +57,40 @@ def lift_frames(
         if advance is not None:
             advance("lift", number, len(small))
         frame = _memory_frame(small, index)
-        new = frame.valid
+        new = frame.valid & ~seen_finer(small, index)
         if parts:
             new = new & (render(Gaussians.concatenate(parts), frame.camera).alpha < NEW_ALPHA)
         parts.append(lift(frame, new, settings))
     return Gaussians.concatenate(parts)
+
+
+def seen_finer(frames: PosedFrames, index: int, rivals: int = RIVALS) -> NDArray[np.bool_]:
+    """(H, W) which pixels of a frame show a surface that one of the other frames measured from much nearer.
+
+    Args:
+        frames: with depth; the sky is as far from everywhere, so it is never seen finer.
+        rivals: number of other frames, evenly spread, that are looked at.
+    """
+    assert frames.depth is not None
+    cameras, (height, width) = frames.cameras.numpy(), frames.size
+    points = cameras[index].unproject(frames.depth[index].astype(np.float64)).reshape(-1, 3)
+    grain = frames.depth[index].ravel() / cameras[index].intrinsics[0, 0]
+    found = np.zeros(height * width, bool)
+    for other in np.unique(np.linspace(0, len(frames) - 1, min(rivals, len(frames))).round().astype(int)):
+        pixels, z = cameras[other].project(points)
+        near = (z > 0) & (z / cameras[other].intrinsics[0, 0] < FINER * grain) & ~found
+        near &= (pixels >= 0).all(-1) & (pixels < [width, height]).all(-1)
+        which = np.flatnonzero(near)
+        column, row = pixels[which].astype(int).T
+        same = np.abs(frames.depth[other, row, column] - z[which]) < SAME_SURFACE * z[which]
+        if frames.valid is not None:
+            same &= frames.valid[other, row, column]
+        if frames.sky is not None:
+            same &= ~frames.sky[other, row, column]
+        found[which[same]] = True
+    if frames.sky is not None:
+        found &= ~frames.sky[index].ravel()
+    return found.reshape(height, width)
 
 
 def _coarse_to_fine(count: int) -> list[int]:

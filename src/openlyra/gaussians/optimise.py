@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from openlyra.errors import InputError
-from openlyra.gaussians.differentiable import DifferentiableRender, best_backend, load_differentiable
+from openlyra.gaussians.differentiable import DifferentiableRender, SceneTensors, best_backend, load_differentiable
 from openlyra.gaussians.optimise_state import OptimiserState, Rates
 from openlyra.gaussians.photometric import photometric
 from openlyra.gaussians.posed_frames import PosedFrames
@@ -120,6 +120,7 @@ def optimise(
     settings: OptimiseSettings | None = None,
     *,
     exposures: tuple[np.ndarray, np.ndarray] | None = None,
+    behind: Gaussians | None = None,
     fixed_scene: bool = False,
     checkpoint: Path | None = None,
     checkpoint_every: int = 100,
@@ -130,6 +131,8 @@ def optimise(
     Args:
         start: the scene to begin with; brought within the budget first.
         exposures: gains and offsets (F, 3) to begin with, if frames are to have their own.
+        behind: what shows where the scene does not cover, farther away than all of it; it stays as it is and is not
+            part of the result.
         fixed_scene: nothing but exposures and the poses of all frames is fitted, to the scene as it is.
         checkpoint: a .safetensors file that is written every `checkpoint_every` steps; if it is there and belongs to
             the same start, frames and settings, the optimisation goes on from it.
@@ -142,7 +145,7 @@ def optimise(
     settings.check()
     if start.count == 0:
         raise InputError("optimise: there are no Gaussians to start with")
-    work = _Optimisation(start, frames, settings, checkpoint, exposures, fixed_scene)
+    work = _Optimisation(start, frames, settings, checkpoint, exposures, behind, fixed_scene)
     history: list[OptimiseProgress] = []
     for progress in work.go():
         if report is not None:
@@ -162,6 +165,7 @@ class _Optimisation:
         settings: OptimiseSettings,
         checkpoint: Path | None,
         exposures: tuple[np.ndarray, np.ndarray] | None,
+        behind: Gaussians | None,
         fixed_scene: bool,
     ) -> None:
         self.settings, self.frames, self.fixed_scene = settings, frames, fixed_scene
@@ -170,7 +174,8 @@ class _Optimisation:
         self.device = "cuda" if backend == "cuda" else "cpu"
         self.steps = settings.steps or STEPS[backend]
         self.budget = settings.budget or start.count
-        self.key = _fingerprint(start, frames, settings, self.steps, exposures)
+        self.behind = None if behind is None or not behind.count else SceneTensors.of(behind, device=self.device)
+        self.key = _fingerprint(start, frames, settings, self.steps, exposures, behind)
         if checkpoint is not None and checkpoint.is_file():
             self.state = OptimiserState.load(checkpoint, self.key, self.device)
         else:
@@ -225,6 +230,10 @@ class _Optimisation:
         camera = state.camera(level.cameras, index, bool(settings.refine_poses), tied=not self.fixed_scene)
         seen = self.renderer(scene, camera, (0.0, 0.0, 0.0))
         color = seen.color
+        if self.behind is not None:
+            with torch.no_grad():
+                backdrop = self.renderer(self.behind, camera, (0.0, 0.0, 0.0)).color
+            color = color + (1 - seen.alpha)[..., None] * backdrop
         if settings.exposure:
             color = state.exposed(color, index)
         target = torch.from_numpy(level.images[index]).to(self.device).float() / 255
@@ -289,11 +298,12 @@ def _fingerprint(
     settings: OptimiseSettings,
     steps: int,
     exposures: tuple[np.ndarray, np.ndarray] | None,
+    behind: Gaussians | None,
 ) -> str:
     """What a checkpoint belongs to: a hash of all inputs."""
     digest = hashlib.sha256(repr((sorted(asdict(settings).items()), steps)).encode())
     cameras = frames.cameras.numpy()
-    arrays = [getattr(start, field.name) for field in fields(Gaussians)]
+    arrays = [getattr(part, field.name) for part in (start, behind) if part is not None for field in fields(Gaussians)]
     arrays += [frames.images, cameras.world_from_camera, cameras.intrinsics]
     arrays += [
         a for a in (frames.depth, frames.valid, frames.sky, frames.confidence, *(exposures or ())) if a is not None
