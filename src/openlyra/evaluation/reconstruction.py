@@ -108,7 +108,7 @@ def exposed_like(color: np.ndarray, image: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip((seen - middle) * gain + aim, 0, 1))
 
 
-def view_figures(scene: Gaussians, views: PosedFrames, features: str = "pyramid") -> ViewFigures | None:
+def view_figures(scene: Gaussians, views: PosedFrames, features: str = DEFAULT_FEATURES) -> ViewFigures | None:
     """Figures of a scene on some frames, evenly chosen if there are many; None without frames."""
     return _against_pictures(scene, views.select(_spread(list(range(len(views))))), features) if len(views) else None
 

@@ -119,7 +119,6 @@ def optimise(
     frames: PosedFrames,
     settings: OptimiseSettings | None = None,
     *,
-    exposures: tuple[np.ndarray, np.ndarray] | None = None,
     behind: Gaussians | None = None,
     fixed_scene: bool = False,
     checkpoint: Path | None = None,
@@ -130,7 +129,6 @@ def optimise(
 
     Args:
         start: the scene to begin with; brought within the budget first.
-        exposures: gains and offsets (F, 3) to begin with, if frames are to have their own.
         behind: what shows where the scene does not cover, farther away than all of it; it stays as it is and is not
             part of the result.
         fixed_scene: nothing but exposures and the poses of all frames is fitted, to the scene as it is.
@@ -145,7 +143,7 @@ def optimise(
     settings.check()
     if start.count == 0:
         raise InputError("optimise: there are no Gaussians to start with")
-    work = _Optimisation(start, frames, settings, checkpoint, exposures, behind, fixed_scene)
+    work = _Optimisation(start, frames, settings, checkpoint, behind, fixed_scene)
     history: list[OptimiseProgress] = []
     for progress in work.go():
         if report is not None:
@@ -164,7 +162,6 @@ class _Optimisation:
         frames: PosedFrames,
         settings: OptimiseSettings,
         checkpoint: Path | None,
-        exposures: tuple[np.ndarray, np.ndarray] | None,
         behind: Gaussians | None,
         fixed_scene: bool,
     ) -> None:
@@ -175,12 +172,12 @@ class _Optimisation:
         self.steps = settings.steps or STEPS[backend]
         self.budget = settings.budget or start.count
         self.behind = None if behind is None or not behind.count else SceneTensors.of(behind, device=self.device)
-        self.key = _fingerprint(start, frames, settings, self.steps, exposures, behind)
+        self.key = _fingerprint(start, frames, settings, self.steps, behind)
         if checkpoint is not None and checkpoint.is_file():
             self.state = OptimiserState.load(checkpoint, self.key, self.device)
         else:
             fitting = reduced(start, frames.cameras, self.budget)
-            self.state = OptimiserState.start(fitting, frames.cameras, settings.sh_degree, self.device, exposures)
+            self.state = OptimiserState.start(fitting, frames.cameras, settings.sh_degree, self.device)
         units, origins = self.state.tensors["units"], self.state.tensors["origins"]
         center = torch.as_tensor(frames.cameras.numpy().center.mean(0), dtype=origins.dtype, device=origins.device)
         self.depth = float((origins - center).norm(dim=1).median()) if len(units) else 1.0
@@ -297,7 +294,6 @@ def _fingerprint(
     frames: PosedFrames,
     settings: OptimiseSettings,
     steps: int,
-    exposures: tuple[np.ndarray, np.ndarray] | None,
     behind: Gaussians | None,
 ) -> str:
     """What a checkpoint belongs to: a hash of all inputs."""
@@ -305,9 +301,7 @@ def _fingerprint(
     cameras = frames.cameras.numpy()
     arrays = [getattr(part, field.name) for part in (start, behind) if part is not None for field in fields(Gaussians)]
     arrays += [frames.images, cameras.world_from_camera, cameras.intrinsics]
-    arrays += [
-        a for a in (frames.depth, frames.valid, frames.sky, frames.confidence, *(exposures or ())) if a is not None
-    ]
+    arrays += [a for a in (frames.depth, frames.valid, frames.sky, frames.confidence) if a is not None]
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())

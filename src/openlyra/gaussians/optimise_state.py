@@ -67,25 +67,18 @@ class OptimiserState:
             self.tensors[name].requires_grad_()
 
     @staticmethod
-    def start(
-        scene: Gaussians,
-        cameras: Camera,
-        sh_degree: int,
-        device: str,
-        exposures: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> OptimiserState:
-        """From a scene, the (F,) cameras it is fitted to and, if they are known, gains and offsets (F, 3)."""
+    def start(scene: Gaussians, cameras: Camera, sh_degree: int, device: str) -> OptimiserState:
+        """From a scene and the (F,) cameras it is fitted to."""
         scene = scene.with_sh_degree(max(sh_degree, scene.sh_degree))
         values = SceneTensors.of(scene, device=device)
         opacities = values.opacities.clamp(1e-4, _MOST_OPAQUE)
         frames = len(cameras)
-        gains, shifts = exposures if exposures is not None else (np.ones((frames, 3)), np.zeros((frames, 3)))
         tensors = {
             "origins": values.means, "units": _pixel_widths(values.means, cameras),
             "offsets": torch.zeros_like(values.means), "log_scales": values.scales.clamp_min(1e-8).log(),
             "quaternions": values.quaternions, "logits": torch.logit(opacities), "base_sh": values.sh[:, :1].clone(),
-            "other_sh": values.sh[:, 1:].clone(), "gains": torch.tensor(gains, dtype=torch.float32, device=device),
-            "shifts": torch.tensor(shifts, dtype=torch.float32, device=device),
+            "other_sh": values.sh[:, 1:].clone(), "gains": torch.ones(frames, 3, device=device),
+            "shifts": torch.zeros(frames, 3, device=device),
             "twists": torch.full((frames, 6), _NO_TURN, dtype=torch.float64),
             "looks": torch.zeros(frames, dtype=torch.int64),
         }  # fmt: skip
