@@ -50,7 +50,10 @@ def test_killed_and_resumed(photo: Path, toy_run: Path, tmp_path: Path, moment: 
 
 def test_interrupt_says_how_to_go_on(photo: Path, toy_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "w"
+    # What a shell starts in the background inherits a SIGINT that is ignored; the run is to be one in the foreground.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start(photo, folder)
+    signal.signal(signal.SIGINT, before)
     wait_for(process, folder, "memory/0000*")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
