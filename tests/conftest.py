@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from openlyra.cli.main import main
-
-TOY = ("--size", "64x96", "--frames", "5", "--quiet")
+from runs_for_tests import TOY
 
 
 def toy_photo(height: int = 120, width: int = 180, seed: int = 3) -> np.ndarray:
@@ -42,10 +40,3 @@ def toy_run(photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "world"
     assert main(["create", str(photo), "-o", str(folder), *TOY]) == 0
     return folder
-
-
-def outputs(folder: Path) -> dict[str, str]:
-    """Hashes of all files of a finished run."""
-    manifest = json.loads((folder / "run.json").read_text())
-    assert manifest["finished"]
-    return manifest["outputs"]

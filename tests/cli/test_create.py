@@ -14,16 +14,13 @@ from PIL import Image
 from openlyra.cli.main import main
 from openlyra.geometry.trajectory_io import read_trajectory
 from openlyra.media.video import probe_video
+from runs_for_tests import outputs
 
 TOY = ("--size", "64x96", "--frames", "5", "--quiet")
 FILES = {
     "run.json", "input.png", "cameras.json", "cameras.npz", "video.mp4", "frames", "memory", "scene.ply", "viewer.html",
     "contact_sheet.jpg", "report.json",
 }  # fmt: skip
-
-
-def outputs(folder: Path) -> dict[str, str]:
-    return json.loads((folder / "run.json").read_text())["outputs"]
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -17,6 +17,7 @@ from openlyra import InputError, create
 from openlyra.cli.main import main
 from openlyra.generation.lyra import LyraGenerator, LyraSettings
 from openlyra.runs import RunFolder
+from runs_for_tests import outputs
 
 FRAMES = 91
 """Two chunks of 80, of which the second is mostly thrown away."""
@@ -29,10 +30,6 @@ def whole_run(photo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lyra") / "run"
     assert main(["create", str(photo), "-o", str(folder), "--quiet", *SETTINGS]) == 0
     return folder
-
-
-def outputs(folder: Path) -> dict[str, str]:
-    return json.loads((folder / "run.json").read_text())["outputs"]
 
 
 def test_a_run_is_complete(whole_run: Path) -> None:

@@ -15,7 +15,6 @@ from openlyra.memory.correspondence import (
     generated_buffer,
     history_buffer,
     slot_frames,
-    space_to_channel,
 )
 from openlyra.memory.frame import MemoryFrame
 
@@ -48,11 +47,6 @@ def blocks(buffer: np.ndarray, slots: int) -> np.ndarray:
 @pytest.mark.parametrize("slots", [1, 3, 5])
 def test_canonical_maps(slots):
     np.testing.assert_allclose(canonical_maps(slots, 16, 24), GOLDEN[f"canonical_coords.n{slots}"], atol=1e-6)
-
-
-def test_space_to_channel():
-    found = space_to_channel(np.moveaxis(GOLDEN["pixelshuffle.in"], 1, 2))
-    np.testing.assert_array_equal(np.moveaxis(found, 1, 2), GOLDEN["pixelshuffle.out"])
 
 
 def test_slots_are_filled_from_the_right():
@@ -126,8 +120,6 @@ def test_bad_input():
         generated_buffer([frame(i) for i in range(3)], cameras(4), CorrespondenceConfig(slots=2))
     with pytest.raises(InputError, match="multiple of 4"):
         generated_buffer([frame(0)], cameras(5))
-    with pytest.raises(InputError, match="multiples of 8"):
-        space_to_channel(np.zeros((1, 9, 8), np.float32))
     with pytest.raises(InputError, match="spatial slot 2"):
         history_buffer([2], 2, HEIGHT, WIDTH)
     with pytest.raises(InputError, match="0 slots"):

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
 from lyra_cases import TINY, tiny_inputs, tiny_model
 from safetensors.torch import load_file
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
+from runs_for_tests import run_ranks
 
 RANKS = 2
 
 
 def test_ranks_together_are_one_rank(tmp_path: Path) -> None:
     script = Path(__file__).with_name("context_parallel_rank.py")
-    settings = {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(RANKS), "OMP_NUM_THREADS": "1"
-    }  # fmt: skip
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path)], env={**os.environ, **settings, "RANK": str(rank)}
-        )
-        for rank in range(RANKS)
-    ]
-    try:
-        assert [process.wait(timeout=120) for process in running] == [0] * RANKS
-    finally:
-        for process in running:
-            process.kill()
+    run_ranks(script, tmp_path, ranks=RANKS)
     model, inputs = tiny_model(), tiny_inputs()
     velocity = inputs.fast(model)
     velocity.square().mean().backward()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openlyra.errors import InputError
+from openlyra.geometry.rays import space_to_channel
 from openlyra.models import frame_packing as fp
 from openlyra.models.frame_packing import Layout, Segment
 from openlyra.models.lyra_config import RELEASED_LAYOUT
@@ -80,7 +81,7 @@ def test_camera_tokens_are_means() -> None:
     layout = Layout.parse("f2s2f4k2_g1")
     rays = torch.randn(1, 3, 7, 4, 8, generator=torch.Generator().manual_seed(0))
     tokens = fp.camera_tokens(layout, rays)
-    base = fp.space_to_channel(rays)
+    base = space_to_channel(rays, 2, channel_axis=-4)
     assert tokens.shape == (1, 2 * 2 + 2 * 2 + 8, 12)
     torch.testing.assert_close(tokens[0, 1], base[0, :, 0, :2, 2:4].flatten(1).mean(-1))
     torch.testing.assert_close(tokens[0, 4 + 2 + 1], base[0, :, 4:6, :2, 2:4].flatten(1).mean(-1))
@@ -93,7 +94,7 @@ def test_buffer_tokens_and_validity() -> None:
     tokens, validity = fp.buffer_tokens(layout, buffer)
     assert validity[0, :, 0].tolist() == [0.0] * 4 + [1.0] * (4 + 1 + 4)
     assert (tokens[0, :4] == -1).all()
-    assert torch.equal(tokens[0, 4:8].T.reshape(20, 2, 2), fp.space_to_channel(buffer)[0, :, 1])
+    assert torch.equal(tokens[0, 4:8].T.reshape(20, 2, 2), space_to_channel(buffer, 2, channel_axis=-4)[0, :, 1])
     pooled = torch.nn.functional.avg_pool2d(buffer[0, :, 2], 2)
     torch.testing.assert_close(tokens[0, 8], pooled.reshape(-1))
     tokens, validity = fp.buffer_tokens(layout, buffer[:, :, -1:])

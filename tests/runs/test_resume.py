@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -16,14 +15,7 @@ import pytest
 from openlyra.cli.main import main
 from openlyra.errors import OutputExistsError
 from openlyra.runs import Manifest, RunFolder
-
-TOY = ("--size", "64x96", "--frames", "5", "--quiet")
-
-
-def outputs(folder: Path) -> dict[str, str]:
-    manifest = json.loads((folder / "run.json").read_text())
-    assert manifest["finished"]
-    return manifest["outputs"]
+from runs_for_tests import TOY, outputs
 
 
 def start(photo: Path, folder: Path) -> subprocess.Popen[str]:

@@ -56,3 +56,6 @@ def test_the_command_trains_on_shards_that_are_there(
     (tmp_path / "none").mkdir()
     assert main([*command[:3], str(tmp_path / "new"), *command[4:7], str(tmp_path / "none"), *command[8:]]) == 2
     assert "holds no shards" in capsys.readouterr().err
+    (tmp_path / "start.safetensors").write_bytes(b"junk")
+    assert main([*command[:3], str(tmp_path / "bad"), *command[4:]]) == 2
+    assert "start.safetensors: not a readable safetensors file" in capsys.readouterr().err

@@ -131,6 +131,15 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
 
 
+def test_other_files_are_no_checkpoint(start: Path, tmp_path: Path) -> None:
+    trainer = DepthTrainer(TrainDepthSettings(), start)
+    with pytest.raises(InputError, match="is not a checkpoint of this training"):
+        trainer.resume(start)
+    (tmp_path / "junk").write_bytes(b"junk")
+    with pytest.raises(InputError, match="cannot be read"):
+        trainer.resume(tmp_path / "junk")
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(InputError, match="--batch 0"):
         TrainDepthSettings(batch=0).check()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,35 +12,14 @@ from world_ranks_run import STEPS, losses, run
 
 from openlyra.errors import InputError
 from openlyra.training import world_trainer
-
-RANKS = 2
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from runs_for_tests import run_ranks
 
 
 def test_two_ranks_learn_what_one_learns(tmp_path: Path) -> None:
     walls = make_walls(tmp_path / "walls")
     run(walls, tmp_path / "one")
     script = Path(__file__).with_name("world_ranks_run.py")
-    group = {
-        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(RANKS), "OMP_NUM_THREADS": "1"
-    }  # fmt: skip
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(walls), str(tmp_path / "two")],
-            env={**os.environ, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
-        for rank in range(RANKS)
-    ]
-    try:
-        assert [process.wait(timeout=300) for process in running] == [0] * RANKS
-    finally:
-        for process in running:
-            process.kill()
+    run_ranks(script, walls, tmp_path / "two")
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) == len(two) == STEPS
     # Sums of two halves are rounded in another order, and AdamW's first steps divide by small numbers.

@@ -51,7 +51,8 @@ def flatten_planes(inverse: Map, tolerance: float = TOLERANCE, seed: int = 0) ->
             count = float((np.abs(a * sx + b * sy + c - sq) < tolerance * sq).mean())
             if count > best_count:
                 best, best_count = (i, j, a, b, c), count
-        assert best is not None
+        if best is None:
+            break
         i, j, *plane = best
         inside = _region(inverse, x, y, plane, tolerance, free, (i, j))
         for _ in range(3):

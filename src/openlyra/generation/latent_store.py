@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.generation.latent_walk import WalkState
-from openlyra.media.atomic import atomic_path
 from openlyra.memory.frame import MemoryFrame, load_frame, save_frame
 from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.models.video_vae import StreamState
 from openlyra.sampling import SamplerState
 
@@ -43,7 +41,7 @@ class LatentStore:
         for index, pixels in state.pixels.items():
             path = self._pixels(index)
             if not path.is_file():
-                _write(path, {"pixels": pixels})
+                write_tensors(path, {"pixels": pixels})
         save_frame(state.last, self.folder / f"last_{state.chunks:04d}.safetensors")
         tensors = {
             "latents": state.latents,
@@ -52,7 +50,7 @@ class LatentStore:
         }
         for name, stream in (("encoder", state.encoder), ("decoder", state.decoder)):
             tensors |= {f"{name}.{key}": value for key, value in stream.tensors().items()}
-        _write(self.folder / f"state_{state.chunks:04d}.safetensors", tensors)
+        write_tensors(self.folder / f"state_{state.chunks:04d}.safetensors", tensors)
         for path in self.folder.glob("*.safetensors"):
             match = re.fullmatch(r"(state|last|step)_(\d+)", path.stem)
             if match and (int(match[2]) < state.chunks):
@@ -81,7 +79,7 @@ class LatentStore:
         """Keep where the sampling of a chunk stands."""
         tensors = {"step": torch.tensor(state.step), "sample": state.sample}
         tensors |= {f"memory.{name}": value for name, value in state.memory.items()}
-        _write(self.folder / f"step_{chunk:04d}.safetensors", tensors)
+        write_tensors(self.folder / f"step_{chunk:04d}.safetensors", tensors)
 
     def load_step(self, chunk: int) -> SamplerState | None:
         """Where the sampling of a chunk was interrupted, None when it had not begun."""
@@ -103,15 +101,8 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    with atomic_path(path) as temporary:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary)
-
-
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{path}: the state of the walk cannot be read ({error}); start over with --overwrite"
-        ) from None
+        return read_tensors(path)
+    except InputError as error:
+        raise InputError(f"{error}; the state of the walk is lost, start over with --overwrite") from None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera
+from openlyra.geometry.rays import space_to_channel
 from openlyra.geometry.warp_types import WarpConfig
 from openlyra.memory.frame import MemoryFrame
 
@@ -51,15 +52,6 @@ def canonical_maps(slots: int, height: int, width: int) -> Floats:
     x = np.broadcast_to(np.linspace(-1, 1, width, dtype=np.float32), shape)
     y = np.broadcast_to(np.linspace(-1, 1, height, dtype=np.float32)[:, None], shape)
     return np.stack([x, y, np.broadcast_to(z.astype(np.float32)[:, None, None], shape)], 1)
-
-
-def space_to_channel(image: Floats, cell: int = CELL) -> Floats:
-    """(..., C, H, W) -> (..., C*cell*cell, H/cell, W/cell): channel c, row y, column x -> (c*cell + y)*cell + x."""
-    *batch, channels, height, width = image.shape
-    if height % cell or width % cell:
-        raise InputError(f"image of {width}x{height} pixels; multiples of {cell} are needed")
-    cells = image.reshape(*batch, channels, height // cell, cell, width // cell, cell)
-    return np.moveaxis(cells, (-3, -1), (-4, -3)).reshape(*batch, channels * cell * cell, height // cell, width // cell)
 
 
 def slot_frames(retrieved: Sequence[int], slots: int, filler: int = 0) -> list[int]:

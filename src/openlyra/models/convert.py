@@ -29,6 +29,7 @@ from openlyra.models.foreign import METADATA, read_distributed, read_pickle_file
 from openlyra.models.image_encoder import ImageEncoderConfig, build_image_network, from_original, network_key
 from openlyra.models.lyra_config import LyraConfig
 from openlyra.models.lyra_dit import LyraDiT
+from openlyra.models.tensors import write_tensors
 from openlyra.models.text_encoder import TextEncoderConfig, build_text_network, original_text_key
 from openlyra.models.video_vae import VideoVaeConfig, build_network, original_key
 
@@ -252,13 +253,10 @@ def _write_config(part: str, network: Any, folder: Path) -> None:
 
 
 def _write_negative_prompt(path: Path, tensors: Mapping[str, Source], target: Path) -> Converted:
-    from safetensors.torch import save_file
-
     value = tensors[NEGATIVE_PROMPT].read()
     require_finite(NEGATIVE_PROMPT, value, path)
     target.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target / "negative_prompt.safetensors") as temporary:
-        save_file({NEGATIVE_PROMPT: value}, temporary)
+    write_tensors(target / "negative_prompt.safetensors", {NEGATIVE_PROMPT: value})
     return Converted("negative_prompt.safetensors", path, 1, value.numel())
 
 

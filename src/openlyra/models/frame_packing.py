@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from openlyra.errors import InputError
+from openlyra.geometry.rays import space_to_channel
 
 PATCH = (1, 2, 2)
 """Base patch in time, height, width; generated latents use it as it is."""
@@ -183,7 +184,7 @@ def token_positions(layout: Layout | None, frames: int, height: int, width: int)
 
 def camera_tokens(layout: Layout, rays: Tensor) -> Tensor:
     """Camera rays (B, C, T, H, W) -> tokens (B, L, 4*C) float32, packed tokens with the mean of what they replace."""
-    base = space_to_channel(rays.float())
+    base = space_to_channel(rays.float(), 2, channel_axis=-4)
     pooled = [mean_pool(base[:, :, start:stop], q) for start, stop, q in _pooled_spans(layout, rays.shape[2])]
     return torch.cat([part.flatten(2).transpose(1, 2) for part in pooled], 1)
 
@@ -201,20 +202,13 @@ def buffer_tokens(layout: Layout, buffer: Tensor) -> tuple[Tensor, Tensor]:
     for segment, (start, stop), count in zip(layout.segments, layout.spans, counts):
         if segment.spatial and not only_new:
             pooled = replicate_to_multiple(mean_pool(buffer[:, :, start:stop], segment.pooling), PATCH)
-            tokens.append(space_to_channel(pooled).flatten(2).transpose(1, 2))
+            tokens.append(space_to_channel(pooled, 2, channel_axis=-4).flatten(2).transpose(1, 2))
         else:
             tokens.append(buffer.new_full((batch, count, 4 * channels), 0.0 if segment.spatial else -1.0))
         validity.append(buffer.new_full((batch, count, 1), float(segment.spatial and not only_new)))
-    tokens.append(space_to_channel(buffer[:, :, -layout.new_frames :]).flatten(2).transpose(1, 2))
+    tokens.append(space_to_channel(buffer[:, :, -layout.new_frames :], 2, channel_axis=-4).flatten(2).transpose(1, 2))
     validity.append(buffer.new_ones((batch, counts[-1], 1)))
     return torch.cat(tokens, 1), torch.cat(validity, 1)
-
-
-def space_to_channel(values: Tensor) -> Tensor:
-    """(B, C, T, H, W) -> (B, 4*C, T, H/2, W/2): channel c, row y, column x of a 2x2 cell -> (c*2 + y)*2 + x."""
-    batch, channels, frames, height, width = values.shape
-    cells = values.reshape(batch, channels, frames, height // 2, 2, width // 2, 2)
-    return cells.permute(0, 1, 4, 6, 2, 3, 5).reshape(batch, 4 * channels, frames, height // 2, width // 2)
 
 
 def _pooled_spans(layout: Layout | None, frames: int) -> Iterator[tuple[int, int, Triple]]:

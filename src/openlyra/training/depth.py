@@ -12,16 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
+from openlyra.models.depth_weights import read_depth_net
+from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.training.depth_data import Shards, batch_size, draw_batch
 from openlyra.training.depth_losses import DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
 
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of a weight."""
 Watch = Callable[[DepthNet], dict[str, object]]
 
 
@@ -54,7 +58,7 @@ class DepthTrainer:
         if start is None:
             start_from_imagenet(self.net)
         else:
-            self.net.load_state_dict(load_file(start))
+            self.net.load_state_dict(read_depth_net(start).state_dict())
         make_trainable(self.net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         encoder = list(self.net.encoder.parameters())
         inside = {id(parameter) for parameter in encoder}
@@ -111,13 +115,13 @@ class DepthTrainer:
         for name, buffer in self.net.named_buffers():
             if name.endswith("scale"):
                 state[f"scale.{name}"] = buffer
-        part = path.with_suffix(".part")
-        save_file({name: value.contiguous() for name, value in state.items()}, part)
-        part.replace(path)
+        write_tensors(path, state)
 
     def resume(self, path: Path) -> None:
-        """Read what `save` wrote."""
-        state = load_file(path)
+        """Read what `save` wrote. Raises InputError for another file."""
+        state = read_tensors(path)
+        if odd := sorted(self._names() ^ state.keys()):
+            raise InputError(f"{path}: is not a checkpoint of this training ({odd[0]})")
         self.step = int(state["step"])
         with torch.no_grad():
             for name, value in self.net.named_buffers():
@@ -126,18 +130,20 @@ class DepthTrainer:
             for name, parameter in self.net.named_parameters():
                 parameter.copy_(state[f"weight.{name}"])
                 self.mean[name].copy_(state[f"mean.{name}"])
-                moments = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                moments = {key: state[f"{key}.{name}"] for key in MOMENTS}
                 self.optimiser.state[parameter] = {
                     key: moment if moment.ndim == 0 else torch.empty_like(parameter).copy_(moment)
                     for key, moment in moments.items()
                 }
 
+    def _names(self) -> set[str]:
+        """Of all tensors in a checkpoint."""
+        scales = {f"scale.{name}" for name, _ in self.net.named_buffers() if name.endswith("scale")}
+        return {"step"} | scales | {f"{part}.{name}" for name in self.mean for part in ("weight", "mean", *MOMENTS)}
+
     def export(self, path: Path) -> None:
         """Write the averaged weights in half precision, as the package ships them."""
-        weights = {name: value.half().contiguous() for name, value in self.averaged().state_dict().items()}
-        part = path.with_suffix(".part")
-        save_file(weights, part)
-        part.replace(path)
+        write_tensors(path, {name: value.half() for name, value in self.averaged().state_dict().items()})
 
 
 def train_depth(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from openlyra.media.atomic import atomic_path
 from openlyra.worlds.sample import sample_view
 
 VIEWS = 16
@@ -31,9 +32,8 @@ def write_shard(folder: Path, number: int, kind: str | None = None, first: int =
     views = [sample_view(first + seed, kind, height=height, width=width) for seed in shard_seeds(number)]
     depth = np.stack([np.where(view.sky, 0, np.minimum(view.depth, 6e4)) for view in views]).astype(np.float16)
     focal = np.array([view.camera.intrinsics[1, 1] for view in views], np.float32)
-    part = path.with_suffix(".part")
-    save_file({"rgb": np.stack([view.rgb for view in views]), "depth": depth, "focal": focal}, part)
-    part.replace(path)
+    with atomic_path(path) as part:
+        save_file({"rgb": np.stack([view.rgb for view in views]), "depth": depth, "focal": focal}, part)
     return path
 
 

@@ -17,20 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.generation.conditioning import ConditioningSettings, encode_tail, warped_frames
 from openlyra.generation.history import chunk_start, padding_frames
 from openlyra.geometry.camera import Camera
-from openlyra.media.atomic import atomic_path
 from openlyra.memory.frame import MemoryFrame
 from openlyra.models.frame_packing import Layout
+from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.models.video_vae import StreamState
 from openlyra.training.world_codec import Codec
 from openlyra.training.world_data import PosedVideo
-from openlyra.training.world_learner import read_tensors
 from openlyra.training.world_settings import WorldTraining
 
 
@@ -169,8 +167,7 @@ def cache_clip(video: PosedVideo, vae: Codec, settings: WorldTraining, path: Pat
         targets = small[last + 1 : last + layout.new_pixel_frames + 1]
         tails.append(encode_tail(warped_frames(by_index[last], pixels[last], targets, warp), vae.encode))
     tensors["tail"] = torch.cat(tails)
-    with atomic_path(path) as temporary:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, {"mark": mark})
+    write_tensors(path, tensors, {"mark": mark})
 
 
 def _streams(pixels: Tensor, vae: Codec, layout: Layout, chunks: int) -> dict[str, Tensor]:

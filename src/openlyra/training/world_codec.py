@@ -7,13 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from safetensors.torch import save_file
 from torch import Tensor
 
 from openlyra.errors import InputError
-from openlyra.media.atomic import atomic_path, write_bytes_atomic
+from openlyra.media.atomic import write_bytes_atomic
+from openlyra.models.tensors import load_weights, write_tensors
 from openlyra.models.video_vae import StreamState, VideoVae, VideoVaeConfig, build_network
-from openlyra.training.world_learner import read_tensors
 from openlyra.training.world_patches import PatchCodec, PatchConfig, PatchNetwork
 
 
@@ -45,8 +44,7 @@ class Codec(Protocol):
 def save_codec(codec: Codec, folder: Path) -> None:
     """Write configuration and weights; the configuration last."""
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({name: value.contiguous() for name, value in codec.network.state_dict().items()}, temporary)
+    write_tensors(folder / "model.safetensors", codec.network.state_dict())
     kind = "patches" if isinstance(codec, PatchCodec) else "wan"
     write_bytes_atomic(
         folder / "config.json", (json.dumps({"kind": kind} | asdict(codec.config), indent=1) + "\n").encode()
@@ -71,11 +69,7 @@ def load_codec(folder: Path) -> Codec:
         codec = PatchCodec(PatchNetwork(config.channels), config)
     else:
         codec = VideoVae(build_network(config), config)
-    weights = read_tensors(folder / "model.safetensors")
-    try:
-        codec.network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"{folder}: weights do not fit the configuration ({str(error).splitlines()[0]})") from None
+    load_weights(codec.network, folder / "model.safetensors")
     return codec
 
 

@@ -28,8 +28,8 @@ from openlyra.geometry.trajectory_files import npz_bytes, pinhole, read_npz
 from openlyra.media.atomic import write_bytes_atomic
 from openlyra.media.video import VideoWriter, probe_video, read_video
 from openlyra.memory.frame import MemoryFrame
+from openlyra.models.tensors import read_tensors
 from openlyra.runs import RunFolder
-from openlyra.training.world_learner import read_tensors
 from openlyra.worlds.dataset import DepthWriter
 
 LIST = "all_filter.lst"

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from openlyra.errors import InputError
-from openlyra.media.atomic import atomic_path
+from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.sampling.flow import learning_rate_multiplier
 from openlyra.training.world_settings import OptimiserSettings
 
@@ -100,8 +98,7 @@ class Learner:
             state[f"weight.{name}"] = value.detach()
             state |= {f"{key}.{name}": moment for key, moment in self.optimiser.state.get(value, {}).items()}
         state |= {f"mean.{name}": value for name, value in self.mean.items()}
-        with atomic_path(path) as temporary:
-            save_file({name: value.contiguous() for name, value in state.items()}, temporary)
+        write_tensors(path, state)
 
     def resume(self, path: Path) -> None:
         """Read what `save` wrote. Raises InputError for another file, or one of another network or policy."""
@@ -128,14 +125,6 @@ class Learner:
     def _show(self, weights: dict[str, Tensor]) -> None:
         for name, parameter in self.trained.items():
             parameter.copy_(weights[name])
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file. Raises InputError."""
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read ({error})".replace("\n", " ")) from None
 
 
 def _fitting(value: Tensor, like: Tensor, name: str, path: Path) -> Tensor:

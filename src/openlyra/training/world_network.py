@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from openlyra.errors import InputError
 from openlyra.generation.latent_walk import LyraModels
-from openlyra.media.atomic import atomic_path, write_bytes_atomic
+from openlyra.media.atomic import write_bytes_atomic
 from openlyra.models.lyra_config import LyraConfig
 from openlyra.models.lyra_dit import ChunkConstants, LyraDiT
 from openlyra.models.lyra_init import initialise
+from openlyra.models.tensors import load_weights, write_tensors
 from openlyra.models.video_vae import VideoVae
 from openlyra.sampling.flow import TABLE
 from openlyra.training.world_codec import Codec, load_codec
-from openlyra.training.world_learner import read_tensors
 from openlyra.training.world_objective import no_image
 from openlyra.training.world_settings import WorldTraining, stored_settings
 
@@ -48,8 +46,7 @@ def new_network(config: LyraConfig, predicts: str, seed: int) -> LyraDiT:
 def save_network(weights: dict[str, Tensor], config: LyraConfig, folder: Path) -> None:
     """Write `config.json` and `model.safetensors` (float32); the configuration last."""
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
+    write_tensors(folder / "model.safetensors", weights)
     write_bytes_atomic(folder / "config.json", config.to_json().encode())
 
 
@@ -59,11 +56,7 @@ def load_trained(folder: Path) -> tuple[LyraDiT, Codec, WorldTraining]:
     path = folder / "transformer" / "config.json"
     config = LyraConfig.read(path)
     network = new_network(config, settings.objective.predicts, 0).requires_grad_(False).eval()
-    weights = read_tensors(path.with_name("model.safetensors"))
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"{path.parent}: weights do not fit config.json ({str(error).splitlines()[0]})") from None
+    load_weights(network, path.with_name("model.safetensors"))
     return network, load_codec(folder / "vae"), settings
 
 
