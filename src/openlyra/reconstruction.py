@@ -164,8 +164,10 @@ def reconstruct(
         material = from_video(Path(source), cameras, settings, advance)
     elif is_photo_folder(Path(source)):
         material = from_photos(Path(source), settings, advance)
-    else:
+    elif (Path(source) / "run.json").is_file() or not Path(source).is_dir():
         material = from_run(RunFolder.open(Path(source)), settings, advance)
+    else:
+        raise InputError(f"{source}: has no run.json, no transforms.json and no COLMAP model beside images")
     lifted = time.perf_counter()
     learnt = [index for index in range(len(material.frames)) if index not in set(material.held_out)]
     given = material.frames.select(learnt)

@@ -47,7 +47,7 @@ def test_a_run_becomes_a_smaller_scene(toy_run: Path, tmp_path: Path, capsys: py
     "arguments, words",
     [
         (["reconstruct", "{run}", "-o", "{out}/a.obj"], "scene files end in"),
-        (["reconstruct", "{out}", "-o", "{out}/a.ply"], "not a run folder"),
+        (["reconstruct", "{out}", "-o", "{out}/a.ply"], "has no run.json, no transforms.json"),
         (["reconstruct", "{run}", "-o", "{out}/a.ply", "--held-out", "1"], "--held-out 1"),
         (["reconstruct", "{run}", "-o", "{out}/a.ply", "--share", "0"], "--share 0"),
         (["evaluate", "reconstruction", "{run}/scene.ply"], "--views"),
