@@ -17,13 +17,15 @@ from openlyra.cli.main import main
 from openlyra.errors import InputError
 from openlyra.generation.conditioning import ChunkContext, build_inputs
 from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.codec import load_codec
+from openlyra.models.patch_codec import PatchCodec
+from openlyra.models.small_dit import DataDiT
 from openlyra.sampling.flow import FlowTable, noised
 from openlyra.training import world_trainer
 from openlyra.training.world_augment import draw_chunk, draw_level, draw_mode, history_with, remade_history
 from openlyra.training.world_cache import CachedClip, ClipCache, conditioning
-from openlyra.training.world_codec import load_codec
 from openlyra.training.world_data import open_dataset
-from openlyra.training.world_network import DataDiT, load_trained, new_network
+from openlyra.training.world_network import load_trained, new_network
 from openlyra.training.world_objective import (
     Example,
     InputStore,
@@ -33,7 +35,6 @@ from openlyra.training.world_objective import (
     example_losses,
     generator,
 )
-from openlyra.training.world_patches import PatchCodec
 from openlyra.training.world_rollout import roll_out
 from openlyra.training.world_settings import WorldTraining
 from openlyra.training.world_trainer import WorldTrainer, open_cache, small_videos, train_world
@@ -125,7 +126,7 @@ def test_corruption_touches_retrieved_latents_only(walls: Path, cache: ClipCache
 def test_loss_is_the_weighted_square_of_the_missing_velocity(walls: Path, cache: ClipCache, codec: PatchCodec) -> None:
     how = settings(walls)
     one = example(cache.clip(1), how, codec)
-    network = new_network(how.network(), "velocity", 0)  # its last layer is zero: it says 0
+    network = new_network(how.network(), how)  # its last layer is zero: it says 0
     weighted, plain = example_losses(network, one, TABLE, "bell", 8)
     wrong = (one.noise - one.target).square().mean()
     torch.testing.assert_close(plain[0], wrong)
@@ -169,7 +170,7 @@ def test_a_perfectly_remade_history_is_the_clean_one(cache: ClipCache, codec: Pa
 
 def test_a_remade_history_is_seen_by_the_next_chunk(walls: Path, cache: ClipCache, codec: PatchCodec) -> None:
     how, clip = settings(walls, objective={"corruption_std": -1.0}), cache.clip(0)
-    network = new_network(how.network(), "velocity", 0)
+    network = new_network(how.network(), how)
     changes = remade_history(clip, 1, how, network, codec, TABLE, generator(0, 1, 0))
     assert torch.equal(changes.latents[:, :, :-1], clip.until(1)) and not torch.equal(changes.latents, clip.until(2))
     ours = draw_example(clip, 2, how, codec, TABLE, generator(0, 0, 0), changes=changes)
@@ -301,7 +302,7 @@ def test_a_network_learns_a_wall_by_heart(walls: Path, cache: ClipCache, codec: 
     clip = cache.clip(0)
     trainer.learner.use_average(True)
     learned = roll_out(trainer.network, codec, clip, how)
-    fresh = roll_out(new_network(how.network(), "data", 0), codec, clip, how)
+    fresh = roll_out(new_network(how.network(), how), codec, clip, how)
     assert learned.frames.shape[0] == FRAMES and learned.whole > fresh.whole + 4
 
 

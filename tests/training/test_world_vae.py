@@ -9,16 +9,16 @@ import torch
 from world_case import make_walls, settings
 
 from openlyra.errors import InputError
+from openlyra.models.codec import load_codec, save_codec
+from openlyra.models.patch_codec import PatchCodec
 from openlyra.models.video_vae import VideoVae, VideoVaeConfig
 from openlyra.sampling.flow import FlowTable
 from openlyra.training import world_vae
 from openlyra.training.world_augment import remade_history
 from openlyra.training.world_cache import ClipCache
-from openlyra.training.world_codec import load_codec, save_codec
 from openlyra.training.world_data import open_dataset
 from openlyra.training.world_network import new_network
 from openlyra.training.world_objective import generator
-from openlyra.training.world_patches import PatchCodec
 from openlyra.training.world_settings import WorldTraining
 from openlyra.training.world_trainer import small_videos
 from openlyra.training.world_vae import VaeTrainer, codec_psnr, decode_all, encode_mean, train_vae
@@ -90,7 +90,7 @@ def test_cached_states_continue_the_streams(walls: Path, tmp_path: Path) -> None
         torch.testing.assert_close(vae.encode_more(pixels, clip.state("encoder", chunk))[0], clip.target(chunk))
         shown = vae.decode_more(clip.target(chunk), clip.state("decoder", chunk))[0].clamp(-1, 1)
         torch.testing.assert_close(shown[0, :, -1], clip.again(first + 3), atol=1e-3, rtol=0)
-    network = new_network(how.network(), "velocity", 0)
+    network = new_network(how.network(), how)
     changes = remade_history(clip, 1, how, network, vae, FlowTable.shifted(), generator(0, 1, 0))
     assert changes.latents.shape == clip.until(2).shape and torch.isfinite(changes.latents).all()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.generation.history import chunk_start, latent_frame, recent_latents, retrieval_offsets
+from openlyra.generation.membrane import membrane
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.rays import camera_condition
 from openlyra.geometry.warp_types import WarpConfig
@@ -21,10 +23,14 @@ from openlyra.memory.correspondence import CorrespondenceConfig, generated_buffe
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.frame_packing import FRAMES_PER_LATENT, Layout
+from openlyra.models.video_vae import SPATIAL
 
 MASK_CHANNELS = 4
 """Channels that tell the plain image-to-video network which frames are given; here all are marked as given."""
 
+FILL_STEPS = 6
+"""Relaxation steps a level when holes are filled; what is there is repainted by the network anyway."""
+Warped = Literal["last", "memory"]
 Encode = Callable[[Tensor], Tensor]
 """A clip of its own, (1, 3, 4n+1, H, W) in [-1, 1], to latents (1, 16, n+1, H/8, W/8)."""
 Pixels = Callable[[int], Tensor]
@@ -39,6 +45,9 @@ class ConditioningSettings:
     """New frames for which remembered ones are retrieved: 1 is the chunk's last."""
     warp: WarpConfig = field(default_factory=WarpConfig)
     """Of the last frame and of the correspondences."""
+    warped: Warped = "last"
+    """What is warped into the chunk: the `last` frame (released), or all that is retrieved as well (`memory`); then
+    the mask says where something landed, and holes are filled smoothly."""
 
     @staticmethod
     def reference(retrieval_views: int = 1, group: int = 16) -> ConditioningSettings:
@@ -90,11 +99,17 @@ class ChunkInputs:
     """Indices of the retrieved frames, best last."""
     warped: np.ndarray
     """(new frames, 3, H, W) the last frame warped along the path, -1 in holes; (0, 3, H, W) if it was not needed."""
+    shares: Tensor | None = None
+    """(1, 4, new, h, w) part of every new latent's cell, frame by frame, that was warped to; None: all count as given,
+    as released."""
 
     @property
     def mask(self) -> Tensor:
-        """(1, 4, T, h, w) all ones."""
-        return torch.ones_like(self.condition[:, :MASK_CHANNELS])
+        """(1, 4, T, h, w) ones, and the shares where there are any."""
+        mask = torch.ones_like(self.condition[:, :MASK_CHANNELS])
+        if self.shares is not None:
+            mask[:, :, -self.shares.shape[2] :] = self.shares
+        return mask
 
 
 def build_inputs(
@@ -113,8 +128,12 @@ def build_inputs(
         retrieved = retrieve_for(context.memory, targets, layout, settings)
     slots = slot_frames(retrieved, layout.spatial_frames)
     history = history_latents(context, layout, slots, encode, ready.alone)
-    warped, tail = np.empty((0, 3, targets.height, targets.width), np.float32), ready.tail
-    if tail is None:
+    warped, tail, share = np.empty((0, 3, targets.height, targets.width), np.float32), ready.tail, None
+    if settings.warped == "memory":
+        seen = [context.last, *(context.memory.frame(index) for index in retrieved if index != context.last.index)]
+        warped, landed = warped_memory(seen, context.pixels, targets, settings.warp)
+        tail, share = encode_tail(warped, encode), cell_shares(landed)
+    elif tail is None:
         warped = warped_frames(context.last, context.pixels(context.last.index), targets, settings.warp)
         tail = encode_tail(warped, encode)
     cameras = latent_cameras(context, layout, slots)
@@ -125,6 +144,7 @@ def build_inputs(
         correspondences([context.memory.frame(index) for index in retrieved], targets, layout, settings.warp),
         tuple(retrieved),
         warped,
+        share,
     )
 
 
@@ -167,6 +187,34 @@ def warped_frames(last: MemoryFrame, pixels: Tensor, targets: Camera, config: Wa
     )
     color = pixels.detach().cpu().float().numpy()[None]
     return np.asarray(forward_warp(color, last.depth[None], last.valid[None], source, targets, config).values)
+
+
+def warped_memory(
+    frames: Sequence[MemoryFrame], pixels: Pixels, targets: Camera, config: WarpConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (F, 3, H, W) of all the frames together seen from the targets (F,), and where any landed (F, H, W) bool.
+
+    Holes are continued smoothly from around them, so that latents of cells with a small hole stay what they are."""
+    from openlyra.geometry.warp_numba import forward_warp_fused
+
+    colors = np.stack([pixels(frame.index).detach().cpu().float().numpy() for frame in frames])
+    poses = np.stack([np.asarray(frame.camera.world_from_camera) for frame in frames])
+    lenses = np.stack([np.asarray(frame.camera.intrinsics) for frame in frames])
+    source = Camera(poses, lenses, targets.width, targets.height)
+    depth, valid = np.stack([frame.depth for frame in frames]), np.stack([frame.valid for frame in frames])
+    result = forward_warp_fused(colors, depth, valid, source, targets, config)
+    seen, landed = np.asarray(result.values), np.asarray(result.mask)
+    filled = [membrane(color.transpose(1, 2, 0), ~there, FILL_STEPS) for color, there in zip(seen, landed)]
+    return np.stack(filled).transpose(0, 3, 1, 2), landed
+
+
+def cell_shares(landed: np.ndarray) -> Tensor:
+    """(F, H, W) bool to (1, 4, F/4, H/8, W/8): share of every latent's cell, a channel for each of its four frames."""
+    frames, height, width = landed.shape
+    cells = torch.from_numpy(landed).float().view(
+        frames // FRAMES_PER_LATENT, FRAMES_PER_LATENT, height // SPATIAL, SPATIAL, width // SPATIAL, SPATIAL
+    )  # fmt: skip
+    return cells.mean((3, 5)).transpose(0, 1)[None]
 
 
 def encode_tail(warped: np.ndarray, encode: Encode) -> Tensor:

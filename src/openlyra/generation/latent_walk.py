@@ -19,8 +19,9 @@ from openlyra.generation.history import chunk_start, padding_frames
 from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.codec import Codec
 from openlyra.models.frame_packing import Layout
-from openlyra.models.video_vae import StreamState, VideoVae
+from openlyra.models.video_vae import StreamState
 from openlyra.sampling import Sampler, SamplerState
 
 REMEMBERED_EVERY = 8
@@ -35,7 +36,7 @@ class LyraModels:
     """The video transformer."""
     layout: Layout
     """Its frame packing."""
-    vae: VideoVae
+    vae: Codec
     """Pixels to latents and back."""
     encode_text: Callable[[Sequence[str]], Tensor]
     """Captions to (B, rows, width)."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from openlyra.errors import InputError
 from openlyra.generation.latent_walk import LyraModels
 from openlyra.generation.lyra_models import TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
+from openlyra.models.codec import Codec
 from openlyra.models.fit import load_fitted, load_transformer
 from openlyra.models.folder import ModelFolder
 from openlyra.models.image_encoder import ImageEncoder
 from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.lyra_init import initialise
 from openlyra.models.plan import Work
+from openlyra.models.small_dit import no_image
 from openlyra.models.text_encoder import TextEncoder
 from openlyra.models.video_vae import VideoVae, VideoVaeConfig
 
@@ -58,6 +63,20 @@ def distilled_adapter(folder: Path) -> Path:
     if not path.is_file():
         raise InputError(f"{path}: is missing; --fast needs it (openlyra models fetch lyra-2.0-lora)")
     return path
+
+
+def small_models(network: LyraDiT, codec: Codec) -> LyraModels:
+    """Networks trained here: captions and image tokens are the empty ones that the network was trained with."""
+    config = network.config
+    layout = config.packing
+    assert layout is not None
+
+    def encode_text(captions: Sequence[str]) -> Tensor:
+        return torch.zeros(len(captions), config.text_tokens, config.text_width)
+
+    return LyraModels(
+        network, layout, codec, encode_text, lambda image: no_image(len(image), config.image_width), encode_text([""])
+    )
 
 
 def _toy(info: ModelInfo, network: LyraDiT | None) -> LyraModels:

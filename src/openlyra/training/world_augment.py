@@ -13,10 +13,10 @@ from numpy.random import Generator
 from torch import Tensor
 
 from openlyra.generation.history import chunk_start, padding_frames
+from openlyra.models.codec import Codec
 from openlyra.models.lyra_dit import LyraDiT
 from openlyra.sampling.flow import FlowTable, noised, self_augmentation_place
 from openlyra.training.world_cache import CachedClip
-from openlyra.training.world_codec import Codec
 from openlyra.training.world_objective import Changes, draw_example, draw_place, predict
 from openlyra.training.world_settings import ObjectiveSettings, WorldTraining
 

@@ -24,10 +24,10 @@ from openlyra.generation.conditioning import ConditioningSettings, encode_tail, 
 from openlyra.generation.history import chunk_start, padding_frames
 from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
+from openlyra.models.codec import Codec
 from openlyra.models.frame_packing import Layout
 from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.models.video_vae import StreamState
-from openlyra.training.world_codec import Codec
 from openlyra.training.world_data import PosedVideo
 from openlyra.training.world_settings import WorldTraining
 
@@ -118,8 +118,9 @@ class CachedClip:
 
 def conditioning(settings: WorldTraining) -> ConditioningSettings:
     """How inputs are made, in training as in the walks that try the network."""
-    plain = ConditioningSettings()
-    return replace(plain, warp=replace(plain.warp, edge_threshold=settings.objective.edge_threshold))
+    aim = settings.objective
+    plain = ConditioningSettings(warped="memory" if aim.warped == "memory" else "last")
+    return replace(plain, warp=replace(plain.warp, edge_threshold=aim.edge_threshold))
 
 
 def fingerprint(vae: Codec, settings: WorldTraining) -> str:

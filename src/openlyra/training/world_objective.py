@@ -21,14 +21,13 @@ from openlyra.generation.history import chunk_start
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.retrieval import RetrievalConfig, owner_scores, sample_owners
 from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.codec import Codec
 from openlyra.models.frame_packing import Layout
 from openlyra.models.lyra_dit import LyraDiT
+from openlyra.models.small_dit import no_image
 from openlyra.sampling.flow import TABLE, FlowTable, noised, velocity_target
 from openlyra.training.world_cache import CachedClip, conditioning
-from openlyra.training.world_codec import Codec
 from openlyra.training.world_settings import ObjectiveSettings, WorldTraining
-
-IMAGE_ROWS = 1
 
 
 @dataclass(frozen=True)
@@ -206,11 +205,6 @@ def draw_example(
         inputs.history, torch.cat([inputs.mask, inputs.condition], 1), inputs.rays, inputs.buffer, text[None], target,
         normals(target.shape, random), draw_place(table, random), (inputs.retrieved,),
     )  # fmt: skip
-
-
-def no_image(batch: int, width: int) -> Tensor:
-    """(B, 1, width) zeros in the place of image tokens; what they say is learned, in the biases behind them."""
-    return torch.zeros(batch, IMAGE_ROWS, width)
 
 
 def predict(network: LyraDiT, example: Example, sigma: Tensor, image_width: int) -> Tensor:

@@ -14,16 +14,16 @@ from torch import Tensor
 from openlyra.evaluation.metrics import psnr
 from openlyra.generation.denoise import SeededNoise
 from openlyra.generation.latent_walk import LatentWalk, WalkSettings, WalkState, as_image
+from openlyra.generation.lyra_load import small_models
 from openlyra.geometry.camera import Camera
 from openlyra.media.video import VideoWriter
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.retrieval import RetrievalConfig
 from openlyra.memory.spatial_memory import SpatialMemory
+from openlyra.models.codec import Codec
 from openlyra.models.lyra_dit import LyraDiT
 from openlyra.sampling import UniPC
 from openlyra.training.world_cache import CachedClip, conditioning
-from openlyra.training.world_codec import Codec
-from openlyra.training.world_network import walk_models
 from openlyra.training.world_settings import WorldTraining
 
 
@@ -67,7 +67,7 @@ def roll_out(
     how = WalkSettings(UniPC(settings.run.sampling_steps, settings.objective.shift), 1.0, conditioning(settings))
     how = replace(how, depth_interval=settings.objective.memory_every)
     walk = LatentWalk(
-        walk_models(network, vae, settings), how, cameras, [""] * chunks, TrueDepth(clip), SeededNoise(seed)
+        small_models(network, vae), how, cameras, [""] * chunks, TrueDepth(clip), SeededNoise(seed)
     )
     memory = SpatialMemory(RetrievalConfig(max(1, layout.spatial_frames), settings.objective.retrieval_stride))
     memory.add(clip.frames[0])

@@ -12,6 +12,7 @@ from openlyra.errors import InputError
 from openlyra.media.atomic import write_bytes_atomic
 from openlyra.models.frame_packing import PATCH, Layout
 from openlyra.models.lyra_config import SLOT_CHANNELS, LyraConfig
+from openlyra.models.small_dit import PREDICTS
 from openlyra.models.video_vae import SPATIAL, VideoVaeConfig
 
 MAX_CONFIG_BYTES = 1 << 20
@@ -89,7 +90,10 @@ class ObjectiveSettings:
     """How examples are drawn and weighed; the defaults are the released ones (training specification, 4 to 7)."""
 
     predicts: str = "velocity"
-    """What the network puts out: `velocity` (released), or `data`, which suits latents of many channels."""
+    """What the network puts out: `velocity` (released), `data`, which suits latents of many channels, or `change`: data
+    minus the conditioning latents."""
+    warped: str = "last"
+    """What is warped into the new frames: the `last` one (released), or the retrieved ones as well (`memory`)."""
     shift: float = 5.0
     """Shift of the training times towards noise."""
     weighting: str = "bell"
@@ -155,6 +159,9 @@ class RunSettings:
     """Steps of the video transformer."""
     batch: int = 1
     """Examples a step over all ranks."""
+    start: str = ""
+    """Folder of an earlier training of the same network whose weights are the first ones, and whose auto-encoder is
+    taken; a relative path starts at the configuration file."""
     seed: int = 0
     """Of weights and every random choice."""
     precision: str = "bfloat16"
@@ -210,7 +217,8 @@ class WorldTraining:
         _require(1 <= aim.augment_longest <= 1000, "objective.augment_longest", aim.augment_longest, "1 to 1000")
         _require(0 <= self.optimiser.average < 1, "optimiser.average", self.optimiser.average, "a number in [0, 1)")
         _choice("vae.kind", vae.kind, ("wan", "patches"))
-        _choice("objective.predicts", aim.predicts, ("velocity", "data"))
+        _choice("objective.predicts", aim.predicts, PREDICTS)
+        _choice("objective.warped", aim.warped, ("last", "memory"))
         _choice("objective.weighting", aim.weighting, ("bell", "uniform"))
         _choice("objective.augment_times", aim.augment_times, ("released", "uniform"))
         _choice("run.precision", run.precision, ("bfloat16", "float32"))
@@ -252,7 +260,9 @@ def read_settings(path: Path) -> WorldTraining:
         found: WorldTraining = _build(WorldTraining, values, "")
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return replace(found, data=replace(found.data, folder=str(path.parent / found.data.folder)))
+    start = str(path.parent / found.run.start) if found.run.start else ""
+    data = replace(found.data, folder=str(path.parent / found.data.folder))
+    return replace(found, data=data, run=replace(found.run, start=start))
 
 
 SETTINGS = "settings.json"

@@ -21,11 +21,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from openlyra.errors import InputError
+from openlyra.models.codec import Codec, load_codec, save_codec
 from openlyra.models.work import transformer_work
 from openlyra.sampling.flow import FlowTable
 from openlyra.training.world_augment import draw_chunk, draw_mode, remade_history
 from openlyra.training.world_cache import CachedClip, ClipCache
-from openlyra.training.world_codec import Codec, load_codec, save_codec
 from openlyra.training.world_data import open_dataset
 from openlyra.training.world_learner import Learner
 from openlyra.training.world_network import new_network, save_network
@@ -54,7 +54,7 @@ class WorldTrainer:
             raise InputError(f"run.batch is {settings.run.batch}; a multiple of {self.ranks} ranks is needed")
         self.store = InputStore(settings.run.kept_megabytes)
         self.config, self.table = settings.network(), FlowTable.shifted(settings.objective.shift)
-        self.network = new_network(self.config, settings.objective.predicts, settings.run.seed)
+        self.network = new_network(self.config, settings)
         self.network.gradient_checkpointing = settings.run.gradient_checkpointing
         self.learner = Learner(self.network, settings.optimiser, settings.run.steps)
         if settings.run.precision == "bfloat16":
@@ -190,6 +190,10 @@ def prepare_codec(
     folder = output / "vae"
     if (folder / "config.json").is_file():
         return load_codec(folder)
+    if settings.run.start:
+        codec = load_codec(Path(settings.run.start) / "vae")
+        save_codec(codec, folder)
+        return codec
     say("training the auto-encoder")
     videos = small_videos(settings)
     codec = train_vae(settings, videos, output / VAE_CHECKPOINT, note)
@@ -232,6 +236,6 @@ def _loop(trainer: WorldTrainer, output: Path, log: Log, first: bool) -> None:
             log.note({"step": step, **values, **speeds})
         if first and (step % run.save_every == 0 or last):
             trainer.learner.save(output / CHECKPOINT)
-            save_network(trainer.learner.averaged(), trainer.config, output / "transformer")
+            save_network(trainer.learner.averaged(), trainer.settings, output)
         if first and (last or (run.evaluate_every and step % run.evaluate_every == 0)):
             log.note({"step": step, **trainer.evaluate(output)})

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from openlyra.models.codec import Codec
+from openlyra.models.patch_codec import PatchCodec
 from openlyra.models.video_vae import TEMPORAL, VideoVae, build_network
-from openlyra.training.world_codec import Codec
 from openlyra.training.world_learner import Learner
-from openlyra.training.world_patches import PatchCodec
 from openlyra.training.world_settings import OptimiserSettings, WorldTraining
 
 ABSOLUTE_SHARE = 0.1

@@ -1,4 +1,4 @@
-"""What training needs of an auto-encoder, and its folder: `config.json` and `model.safetensors`."""
+"""What a walk and its training need of an auto-encoder, and its folder: `config.json` and `model.safetensors`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.media.atomic import write_bytes_atomic
+from openlyra.models.patch_codec import PatchCodec, PatchConfig, PatchNetwork
 from openlyra.models.tensors import load_weights, write_tensors
 from openlyra.models.video_vae import StreamState, VideoVae, VideoVaeConfig, build_network
-from openlyra.training.world_patches import PatchCodec, PatchConfig, PatchNetwork
 
 
 class Codec(Protocol):
-    """`models.video_vae.VideoVae` or `world_patches.PatchCodec`."""
+    """`video_vae.VideoVae` or `patch_codec.PatchCodec`."""
 
     network: Any
     """Its weights."""
