@@ -24,7 +24,13 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
-    from openlyra.cli.train import TrainCheckCommand, TrainDepthCommand, TrainImportCommand, TrainWorldCommand
+    from openlyra.cli.train import (
+        TrainCheckCommand,
+        TrainDepthCommand,
+        TrainImportCommand,
+        TrainShardCommand,
+        TrainWorldCommand,
+    )
     from openlyra.cli.view import ViewCommand
     from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
@@ -44,6 +50,7 @@ def commands() -> tyro.extras.SubcommandApp:
     train.command(name="depth")(TrainDepthCommand)
     train.command(name="world")(TrainWorldCommand)
     train.command(name="import")(TrainImportCommand)
+    train.command(name="shard")(TrainShardCommand)
     train.command(name="check")(TrainCheckCommand)
     app.command(train, name="train")
     worlds = tyro.extras.SubcommandApp()
