@@ -15,7 +15,7 @@ from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.generation.history import chunk_start, latent_frame, recent_latents, retrieval_offsets
-from openlyra.generation.membrane import membrane
+from openlyra.generation.membrane import membranes
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.rays import camera_condition
 from openlyra.geometry.warp_types import WarpConfig
@@ -204,8 +204,8 @@ def warped_memory(
     depth, valid = np.stack([frame.depth for frame in frames]), np.stack([frame.valid for frame in frames])
     result = forward_warp_fused(colors, depth, valid, source, targets, config)
     seen, landed = np.asarray(result.values), np.asarray(result.mask)
-    filled = [membrane(color.transpose(1, 2, 0), ~there, FILL_STEPS) for color, there in zip(seen, landed)]
-    return np.stack(filled).transpose(0, 3, 1, 2), landed
+    filled = membranes(seen.transpose(0, 2, 3, 1), ~landed, FILL_STEPS)
+    return filled.transpose(0, 3, 1, 2), landed
 
 
 def cell_shares(landed: np.ndarray) -> Tensor:

@@ -63,12 +63,18 @@ class Learner:
         )
 
     def learn(self, loss: Tensor) -> float:
-        """One step down the gradient of this rank's share of the loss; returns the norm of the whole gradient.
+        """One step down the gradient of this rank's share of the loss; returns the norm of the whole gradient."""
+        self.backward(loss)
+        return self.follow()
 
-        Gradients of all ranks are added. What is not finite counts as 0."""
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of this rank's share of the loss."""
         for parameter in self.trained.values():
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def follow(self) -> float:
+        """One step down that gradient; returns its norm. Gradients of all ranks are added; what is not finite is 0."""
         for name, parameter in self.trained.items():
             weight = self.weights[name]
             weight.grad = torch.zeros_like(weight) if parameter.grad is None else own_rows(parameter.grad).float()
