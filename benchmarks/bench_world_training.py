@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 python benchmarks/bench_world_training.py --work DIR
 
-Makes a small walk in a world, its cache, and a network of the size of the small generator, then takes steps. Figures are
-processor time, so that other work on the machine matters little.
+Makes a small walk in a world, its cache, and a network of the size of the small generator, then takes steps. Figures
+are processor time, so that other work on the machine matters little.
 """
 
 from __future__ import annotations

@@ -112,10 +112,8 @@ def _fill(field, hole, steps):  # type: ignore[no-untyped-def]
                 for c in range(channels):
                     total = np.float32(0)
                     for v in range(2 * y, min(2 * y + 2, gone.shape[0])):
-                        pair = np.float32(0)
                         for u in range(2 * x, min(2 * x + 2, gone.shape[1])):
-                            pair += fine[v, u, c]
-                        total += pair
+                            total += fine[v, u, c]
                     coarse[y, x, c] = total / max(count, np.float32(1))
                 empty[y, x] = count == 0
         fields.append(coarse)

@@ -1,7 +1,7 @@
 """Memory and time of a training step on many GPUs, predicted from counted bytes and operations. Not measured on any.
 
-The same style of formula as `models/plan.py`; docs/training.md names every term. Blocks are checkpointed: between forward
-and backward pass only what enters them is kept.
+The same style of formula as `models/plan.py`; docs/training.md names every term. Blocks are checkpointed: between
+forward and backward pass only what enters them is kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NODE = 8
 NODE_BYTES, NETWORK_BYTES = 200e9, 40e9
 """Bytes a second a GPU exchanges within a node and between nodes, of about 450e9 and 50e9 at best."""
 BACKWARD_WIDTHS = 82.0
-"""Bytes a token and channel alive at the fullest moment of a block's backward pass, what it recomputes included; counted with
+"""Bytes a token and channel alive at the fullest moment of a block's backward pass, recomputing included, counted by
 PyTorch's MemTracker (a test counts it again)."""
 AUGMENTED = 0.35
 """Share of the released steps that re-make a history first: one more forward pass."""

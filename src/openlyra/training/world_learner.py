@@ -16,9 +16,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from openlyra.errors import InputError
-from openlyra.models.tensors import write_tensors
 from openlyra.sampling.flow import learning_rate_multiplier
-from openlyra.training.world_checkpoint import StoredState, write_parts
+from openlyra.training.world_checkpoint import StoredState, write_parts, write_whole
 from openlyra.training.world_settings import OptimiserSettings
 from openlyra.training.world_sharding import first_row, gather_again, own_rows, whole
 
@@ -128,7 +127,7 @@ class Learner:
         if self.sharded:
             write_parts(path, self.step, state, first)
         else:
-            write_tensors(path, {"step": torch.tensor(self.step)} | state)
+            write_whole(path, self.step, state)
 
     def resume(self, path: Path) -> None:
         """Read what `save` wrote, with any number of ranks. Raises InputError for another file, or one of another
