@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -23,18 +25,40 @@ HOW = {
 }
 
 
-def case(walls: Path, steps: int = STEPS, how: str = "plain") -> WorldTraining:
+def case(walls: Path, how: str = "plain") -> WorldTraining:
     """The training that all runs of the tests share; `how` its ranks divide the work."""
-    run = {"steps": steps, "batch": 2, **HOW[how]}
+    run = {"steps": STEPS, "batch": 2, "save_every": 1, **HOW[how]}
     return settings(walls, run=run, objective={"photo_share": 0.0}, optimiser={"freeze": ("head.modulation",)})
 
 
-def run(walls: Path, output: Path, steps: int = STEPS, how: str = "plain") -> None:
+def run(walls: Path, output: Path, stop: int = STEPS, how: str = "plain") -> None:
+    """Train, but be gone before step `stop` + 1."""
     torch.set_num_threads(1)
     with joined_ranks() as rank:
         if how in ("shard", "both"):
             watch_memory(output / f"memory-{rank}.json")
-        train_world(case(walls, steps, how), output)
+        with leaving(stop), suppress(Gone):
+            train_world(case(walls, how), output)
+
+
+class Gone(BaseException):
+    """The process stops here."""
+
+
+@contextmanager
+def leaving(stop: int) -> Iterator[None]:
+    learn = WorldTrainer.learn
+
+    def until(self: WorldTrainer) -> dict[str, float]:
+        if self.step == stop:
+            raise Gone
+        return learn(self)
+
+    WorldTrainer.learn = until  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        WorldTrainer.learn = learn  # type: ignore[method-assign]
 
 
 def watch_memory(path: Path) -> None:

@@ -170,9 +170,10 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
 def read_video(path: str | os.PathLike[str]) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames of a video as uint8 (H, W, 3) RGB, upright. InputError if it is none or is damaged."""
     with _open_video(path) as container:
-        reformatter = VideoReformatter()
+        reformatter, stream = VideoReformatter(), container.streams.video[0]
+        stream.thread_type = "AUTO"  # the next frames are decoded while this one is converted and used
         try:
-            for frame in container.decode(container.streams.video[0]):
+            for frame in container.decode(stream):
                 turns = round(frame.rotation / 90)
                 yield np.ascontiguousarray(np.rot90(_to_rgb(reformatter, frame), turns))
         except av.error.FFmpegError as error:
