@@ -23,6 +23,7 @@ from openlyra.memory.correspondence import CorrespondenceConfig, generated_buffe
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.frame_packing import FRAMES_PER_LATENT, Layout
+from openlyra.models.small_folder import SmallModel
 from openlyra.models.video_vae import SPATIAL
 
 MASK_CHANNELS = 4
@@ -53,6 +54,12 @@ class ConditioningSettings:
     def reference(retrieval_views: int = 1, group: int = 16) -> ConditioningSettings:
         """The released behaviour: integer pixel centres, targets share a normaliser in groups."""
         return ConditioningSettings(retrieval_views, WarpConfig(reference_compat=True, group=group))
+
+
+def small_conditioning(model: SmallModel, retrieval_views: int = 1) -> ConditioningSettings:
+    """How inputs are made for a network that was trained here."""
+    warped: Warped = "memory" if model.warped == "memory" else "last"
+    return ConditioningSettings(retrieval_views, WarpConfig(model.edge_threshold), warped)
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ class ExemplarSettings:
 class HoleView:
     """A view whose depth is complete and whose colours are not."""
 
+    index: int
+    """Frame of the path."""
     camera: Camera
     """Where it is seen from."""
     target: GuidedImage
@@ -167,7 +169,7 @@ def complete_view(
     guess = np.where(hole[..., None], _mirrored(look.color, copyable), look.color).astype(np.float32)
     target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
     own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
-    painted = painter(HoleView(camera, target, own, frames[0]), seed)
+    painted = painter(HoleView(index, camera, target, own, frames[0]), seed)
     image = to_bytes(_blend_seam(painted, look.color, hole, copyable))
     repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
     new = hole & ~repeated & ~seen.blocked(completed.depth, hole)

@@ -11,7 +11,8 @@ from torch import Tensor
 from openlyra.errors import InputError
 from openlyra.generation.latent_walk import LyraModels
 from openlyra.generation.lyra_models import TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
-from openlyra.models.codec import Codec
+from openlyra.models import small_folder
+from openlyra.models.codec import Codec, load_codec
 from openlyra.models.fit import load_fitted, load_transformer
 from openlyra.models.folder import ModelFolder
 from openlyra.models.image_encoder import ImageEncoder
@@ -33,6 +34,8 @@ def load_network(info: ModelInfo, fast: bool = False) -> LyraDiT:
     if info.folder is None:
         network = initialise(LyraDiT(info.config), TOY_SEED, TOY_HEAD_STD)
         return network.requires_grad_(False).eval()
+    if info.small is not None:
+        return small_folder.load_network(info.folder, info.small)
     return load_transformer(ModelFolder(info.folder), LARGEST, _adapters(info.folder, fast))[0]
 
 
@@ -46,6 +49,8 @@ def load_models(
     """
     if info.folder is None:
         return _toy(info, network)
+    if info.small is not None:
+        return small_models(network or load_network(info), load_codec(info.folder / "vae"))
     fitted = load_fitted(ModelFolder(info.folder), captions, LARGEST, _adapters(info.folder, fast))
     return LyraModels(
         network or fitted.network, info.layout, fitted.vae, fitted.encode, fitted.image_encoder.encode, fitted.negative,

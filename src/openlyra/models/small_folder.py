@@ -1,8 +1,8 @@
 """The folder of a video generator that was trained here: network, auto-encoder, and how to walk with them.
 
-    walk.json                                 `SmallModel`
-    transformer/config.json, model.safetensors
-    vae/config.json, model.safetensors
+walk.json                                 `SmallModel`
+transformer/config.json, model.safetensors
+vae/config.json, model.safetensors
 """
 
 from __future__ import annotations
