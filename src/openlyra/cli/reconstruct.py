@@ -11,6 +11,7 @@ import tyro
 
 from openlyra.cli.console import Progress, Verbosity, print_json, say
 from openlyra.cli.evaluate import reconstruction_table
+from openlyra.cli.warm_up import warm_up
 from openlyra.gaussians.optimise import OptimiseProgress
 from openlyra.reconstruction import ReconstructSettings, reconstruct
 
@@ -40,6 +41,8 @@ class ReconstructCommand:
     def run(self) -> int:
         """Run it; returns the exit status."""
         how = self.verbosity
+        if self.source.exists():
+            warm_up("reconstruct", how)
         progress = Progress(how)
 
         def report(at: OptimiseProgress) -> None:

@@ -22,8 +22,6 @@ FIXED_PARTS = ("origins", "units")
 COUNTS = ("looks",)
 FRAME_PARTS = ("gains", "shifts", "twists")
 _MOST_OPAQUE = 0.9999
-_NO_TURN = 1e-9
-"""Twists start here, since the length of a vector has no gradient at 0."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class OptimiserState:
             "quaternions": values.quaternions, "logits": torch.logit(opacities), "base_sh": values.sh[:, :1].clone(),
             "other_sh": values.sh[:, 1:].clone(), "gains": torch.ones(frames, 3, device=device),
             "shifts": torch.zeros(frames, 3, device=device),
-            "twists": torch.full((frames, 6), _NO_TURN, dtype=torch.float64),
+            "twists": torch.zeros(frames, 6, dtype=torch.float64),
             "looks": torch.zeros(frames, dtype=torch.int64),
         }  # fmt: skip
         trained = (*GAUSSIAN_PARTS, *FRAME_PARTS)
