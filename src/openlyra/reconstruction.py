@@ -21,11 +21,13 @@ from openlyra.evaluation.reconstruction import (
     view_figures,
 )
 from openlyra.formats import FORMATS, find_format, write_gaussians
+from openlyra.formats.ply import read_point_cloud
 from openlyra.gaussians.backdrop import backdrop
 from openlyra.gaussians.differentiable import best_backend
 from openlyra.gaussians.lift_frames import lift_frames
 from openlyra.gaussians.optimise import STEPS, OptimiseProgress, OptimiseSettings, optimise
 from openlyra.gaussians.photo_folder import is_photo_folder, list_photos, read_photos, working_size
+from openlyra.gaussians.point_cloud import shown_points
 from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.gaussians.types import Gaussians
 from openlyra.gaussians.video_frames import is_video, read_video_frames
@@ -267,7 +269,10 @@ def from_photos(source: Path, settings: ReconstructSettings, advance: Advance) -
     photos = list_photos(source)
     photos = photos.select(_picks(len(photos), settings.max_frames))
     frames = read_photos(photos, *working_size(photos, settings.shape()), advance)
-    return _compared(frames, photos.points, settings, advance)
+    points = photos.points
+    if points is None and photos.cloud is not None:
+        points = shown_points(read_point_cloud(photos.cloud), frames.cameras)
+    return _compared(frames, points, settings, advance)
 
 
 def from_video(source: Path, cameras: str | Path | None, settings: ReconstructSettings, advance: Advance) -> Material:
