@@ -11,7 +11,8 @@ from openlyra.errors import InputError
 from openlyra.formats.ply import read_point_cloud
 from openlyra.gaussians.point_cloud import shown_points
 from openlyra.geometry.camera import Camera
-from openlyra.reconstruction import ReconstructSettings, from_photos
+from openlyra.reconstruction.settings import ReconstructSettings
+from openlyra.reconstruction.sources import from_photos
 from photo_room import draw_room, write_room
 
 

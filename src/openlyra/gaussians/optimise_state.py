@@ -217,6 +217,17 @@ class OptimiserState:
         write_bytes_atomic(path, save(tensors, {"key": key, "step": str(self.step)}))
 
     @staticmethod
+    def key_of(path: Path) -> str | None:
+        """What a checkpoint belongs to; None if it is not readable."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                return (file.metadata() or {}).get("key")
+        except (SafetensorError, OSError):
+            return None
+
+    @staticmethod
     def load(path: Path, key: str, device: str) -> OptimiserState:
         """Read a checkpoint. InputError if it is none or was made for other frames or settings."""
         from safetensors import SafetensorError, safe_open
@@ -226,7 +237,9 @@ class OptimiserState:
             with safe_open(path, "pt") as file:
                 meta = file.metadata() or {}
                 if meta.get("key") != key:
-                    raise InputError(f"{path}: belongs to other frames or settings; delete it or use the same")
+                    raise InputError(
+                        f"{path}: belongs to other frames or settings; use the same, or begin anew with --overwrite"
+                    )
                 moments = {
                     f"{order}.{name}": file.get_tensor(f"{order}.{name}")
                     for order in ("first", "second")
