@@ -22,6 +22,7 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.doctor import DoctorCommand
     from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateReconstructionCommand, EvaluateRunCommand
     from openlyra.cli.info import InfoCommand
+    from openlyra.cli.merge import MergeCommand
     from openlyra.cli.mesh import MeshCommand
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
@@ -33,7 +34,8 @@ def commands() -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
     for name, command in {
         "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "convert": ConvertCommand,
-        "reconstruct": ReconstructCommand, "mesh": MeshCommand, "info": InfoCommand, "doctor": DoctorCommand,
+        "reconstruct": ReconstructCommand, "merge": MergeCommand, "mesh": MeshCommand, "info": InfoCommand,
+        "doctor": DoctorCommand,
     }.items():  # fmt: skip
         app.command(name=name)(command)
     evaluate = tyro.extras.SubcommandApp()
