@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from openlyra.errors import InputError
-from openlyra.gaussians.merge_align import Alignment, Edge, Similarity, align_chunks
+from openlyra.gaussians.merge_align import IDENTITY, Alignment, Edge, Similarity, align_chunks
 from openlyra.gaussians.reduce import reduced
 from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
@@ -59,6 +59,17 @@ class MergeSettings:
     budget: int | None = None
     """Most Gaussians in the end; pairs that look alike are merged by moment matching."""
 
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        if not 0 <= self.min_opacity < 1:
+            raise InputError(f"--min-opacity {self.min_opacity}: must be from 0 to below 1")
+        if not 0 < self.tolerance < 0.5:
+            raise InputError(f"--tolerance {self.tolerance}: must be between 0 and 0.5")
+        if self.views < 1:
+            raise InputError(f"--views {self.views}: at least 1 is needed")
+        if self.budget is not None and self.budget < 1:
+            raise InputError(f"--budget {self.budget}: at least 1 Gaussian is needed")
+
 
 @dataclass(frozen=True, eq=False)
 class Merged:
@@ -93,11 +104,11 @@ def shared_edge(chunks: Sequence[Chunk], first: int, second: int, cameras: Seque
     return Edge(first, second, *(np.concatenate(side) for side in points), *(np.stack(side) for side in turns))
 
 
-def merge(chunks: Sequence[Chunk], edges: Sequence[Edge], settings: MergeSettings | None = None) -> Merged:
+def merge(chunks: Sequence[Chunk], edges: Sequence[Edge] | None, settings: MergeSettings | None = None) -> Merged:
     """One scene of all chunks.
 
     Args:
-        edges: overlaps and loops, see `shared_edge`; they must join all chunks.
+        edges: overlaps and loops, see `shared_edge`; they must join all chunks. None if all are in one frame already.
 
     Raises:
         InputError: no chunks, sky masks of another length, or chunks that cannot be aligned.
@@ -108,7 +119,10 @@ def merge(chunks: Sequence[Chunk], edges: Sequence[Edge], settings: MergeSetting
             raise InputError(f"chunk {number}: sky has shape {chunk.sky.shape}; {(chunk.gaussians.count,)} is needed")
     if not chunks:
         raise InputError("there are no chunks to merge")
-    alignment = align_chunks(len(chunks), edges)
+    if edges is None:
+        alignment = Alignment([IDENTITY] * len(chunks), [], 1.0)
+    else:
+        alignment = align_chunks(len(chunks), edges)
     counts = {"all": sum(chunk.gaussians.count for chunk in chunks)}
     parts = [_placed(_finite(chunk), place) for chunk, place in zip(chunks, alignment.transforms)]
     counts["finite"] = sum(part.gaussians.count for part in parts)
