@@ -109,6 +109,28 @@ class TrainWorldCommand:
         return 0
 
 
+@dataclass(frozen=True)
+class TrainPackCommand:
+    """Copy what a walk needs of a trained video generator, at half the size: matrices in bfloat16.
+
+    Example: openlyra train pack training -o my-model
+    """
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of a training."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder to write; `openlyra create --generator lyra --model` takes it."""
+    verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        from openlyra.models.small_folder import pack
+
+        digest = pack(self.folder, self.output)
+        say(f"wrote {self.output}; SHA-256 of the network {digest}", self.verbosity)
+        return 0
+
+
 @contextmanager
 def drawing(data: Path, shards: int) -> Iterator[None]:
     """Draw shards in a process of its own, at low priority, for as long as the context lasts; waits for the first."""

@@ -203,8 +203,9 @@ def warped_memory(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours (F, 3, H, W) of all the frames together seen from the targets (F,), and where any landed (F, H, W) bool.
 
-    Of frames that show the same surface the oldest is taken: newer ones were painted from it, and copies of copies blur.
-    Holes are continued smoothly from around them, so that latents of cells with a small hole stay what they are."""
+    Of frames that show the same surface the oldest is taken: newer ones were painted from it, and copies of copies
+    blur. Holes are continued smoothly from around them, so that latents of cells with a small hole stay what they are.
+    """
     from openlyra.geometry.warp_numba import forward_warp
 
     size = (len(targets), targets.height, targets.width)

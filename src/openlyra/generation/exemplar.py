@@ -90,7 +90,7 @@ class ExemplarGenerator:
             color = np.where(wide[..., None], outpaint(open_view, view.photo), color)
         narrow = GuidedImage(color, target.log_depth, target.sky, target.mask & ~wide)
         if narrow.mask.any():
-            color = paint(narrow, _stacked(own, _as_source(view.photo)), seed, self.settings.patchmatch)
+            color = paint(narrow, copy_sources(view), seed, self.settings.patchmatch)
         return color
 
     def check(self, frames: int) -> None:
@@ -197,6 +197,11 @@ def _mirrored(color: np.ndarray, copyable: np.ndarray) -> np.ndarray:
     mirror = np.clip(2 * nearest - at, 0, np.array(copyable.shape)[:, None, None] - 1)
     usable = copyable[mirror[0], mirror[1]]
     return color[np.where(usable, mirror[0], nearest[0]), np.where(usable, mirror[1], nearest[1])]
+
+
+def copy_sources(view: HoleView) -> GuidedImage:
+    """What may be copied into a view: what is known of it, above the photo."""
+    return _stacked(view.own, _as_source(view.photo))
 
 
 def _as_source(photo: MemoryFrame) -> GuidedImage:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.generation.latent_walk import LyraModels
-from openlyra.generation.lyra_models import TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
+from openlyra.generation.lyra_models import NANO, NANO_SHA256, TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
 from openlyra.models import small_folder
 from openlyra.models.codec import Codec, load_codec
 from openlyra.models.fit import load_fitted, load_transformer
@@ -35,7 +35,7 @@ def load_network(info: ModelInfo, fast: bool = False) -> LyraDiT:
         network = initialise(LyraDiT(info.config), TOY_SEED, TOY_HEAD_STD)
         return network.requires_grad_(False).eval()
     if info.small is not None:
-        return small_folder.load_network(info.folder, info.small)
+        return small_folder.load_network(info.folder, info.small, NANO_SHA256 if info.folder == NANO else None)
     return load_transformer(ModelFolder(info.folder), LARGEST, _adapters(info.folder, fast))[0]
 
 

@@ -15,6 +15,8 @@ from openlyra.models.video_vae import SPATIAL
 
 TOY_NAME, NANO_NAME = "toy", "nano"
 NANO = Path(models.__file__).parent / "weights" / "world_nano"
+NANO_SHA256 = ""
+"""Of the network's file in that folder."""
 CELL = SPATIAL * PATCH[1]
 """Height and width of what the networks see are multiples of this many pixels."""
 TOY_SEED = 20

@@ -1,8 +1,8 @@
-"""From a network's small frames to full size: the photo's detail where it is known, the network elsewhere.
+"""From a network's small frames to full size: the photo's detail where it is known, its texture elsewhere.
 
-The surfaces that memory knows are seen along the path at full size, as in the exemplar generator; where a keyframe
-shows something unknown, the network's frame of that view is the paint. So the photo stays as sharp as it is, the
-network decides what there is beside it, and all frames show one scene.
+The surfaces that memory knows are seen along the path at full size, as in the exemplar generator. Where a keyframe
+shows something unknown, the network's frame of that view says what is there, and patches of the photo that look like it
+paint it. So the network decides, everything is as sharp as the photo, and all frames show one scene.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from openlyra.generation.base import Advance, WalkInput, WalkStore
-from openlyra.generation.exemplar import ExemplarGenerator, ExemplarSettings, HoleView
+from openlyra.generation.exemplar import ExemplarGenerator, ExemplarSettings, HoleView, copy_sources
+from openlyra.generation.patchmatch import GuidedImage, paint
 from openlyra.generation.walk_frames import SmallFrames, scaled
 
 
@@ -20,15 +21,19 @@ class SmallDetail(ExemplarGenerator):
     name = "small"
 
     def __init__(self, frames: SmallFrames, settings: ExemplarSettings | None = None) -> None:
-        super().__init__(settings, self._enlarge)
+        super().__init__(settings, self._texture)
         self.frames = frames
 
-    def _enlarge(self, view: HoleView, seed: int) -> np.ndarray:
-        """The network's frame at full size. The photo itself was given to it, so what is missing there is copied."""
+    def _texture(self, view: HoleView, seed: int) -> np.ndarray:
+        """The network's frame as the guess from which patches grow. At the photo itself (it was given to the network)
+        what is missing is copied."""
         if view.index == 0:
             return self._copy(view, seed)
-        image = scaled(self.frames.read(view.index), *view.target.mask.shape)
-        return image.astype(np.float32) / 255.0
+        target = view.target
+        image = scaled(self.frames.read(view.index), *target.mask.shape).astype(np.float32) / 255.0
+        guess = np.where(target.mask[..., None], image, target.color)
+        guided = GuidedImage(guess, target.log_depth, target.sky, target.mask)
+        return paint(guided, copy_sources(view), seed, self.settings.patchmatch)
 
 
 def carry_detail(start: WalkInput, store: WalkStore, frames: SmallFrames, advance: Advance) -> None:
