@@ -69,7 +69,7 @@ class CreateSettings:
     seed: int = 0
     """Seed of all random choices."""
     quality: Literal["preview", "web", "full"] = "web"
-    """Largest number of Gaussians: preview 500,000, web 2,000,000, full as many as there are."""
+    """Largest number of Gaussians: preview 500,000, web 2,000,000, full 10,000,000."""
     fit: Literal["crop", "pad"] = "crop"
     """How a photo of another shape meets the size: cut what exceeds, or keep all of it and imagine the borders."""
     fov: float | None = None

@@ -106,6 +106,7 @@ def test_killed_while_writing_it_goes_on(toy_run: Path, tmp_path: Path, monkeypa
         (["reconstruct", "{run}", "-o", "{out}/a.ply", "--held-out", "1"], "--held-out 1"),
         (["reconstruct", "{run}", "-o", "{out}/a.ply", "--share", "0"], "--share 0"),
         (["reconstruct", "{run}", "-o", "{out}/a", "--minutes", "0"], "--minutes 0"),
+        (["reconstruct", "{run}", "-o", "{out}/a.txt"], "a name without a suffix makes a folder"),
         (["reconstruct", "{run}", "-o", "{run}"], "holds 'frames', not part of a reconstruction"),
         (["evaluate", "reconstruction", "{run}/scene.ply"], "--views"),
         (["evaluate", "reconstruction", "{run}", "--features", "vgg"], "pyramid"),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import minimum_filter
 
 from openlyra.errors import InputError
 from openlyra.gaussians.merge_align import IDENTITY, Alignment, Edge, Similarity, align_chunks
@@ -24,6 +25,10 @@ SOLID = 0.9
 """Alpha from which a pixel's depth is that of a surface."""
 TIE = 1.001
 """Distances that differ by less than this factor are equal; what is seen from there belongs to the earlier chunk."""
+REACH = 2.0
+"""Deviations from its centre within which a Gaussian may still belong to a surface."""
+OUTLINE = 7
+"""Width in pixels of what counts as near an outline."""
 POINTS_A_VIEW = 400
 """Surface points that a shared camera adds to an edge, beside its centre."""
 
@@ -52,7 +57,7 @@ class MergeSettings:
     consistency: bool = True
     """Drop what at least two views of other chunks look through, and more than see it. Own views prove nothing:
     what floats before a camera is seen by it."""
-    tolerance: float = 0.05
+    tolerance: float = 0.1
     """Difference of depths, as a part of the depth, within which two chunks show the same surface."""
     views: int = 12
     """Most cameras of a chunk to look through, evenly spread."""
@@ -177,6 +182,7 @@ def _votes(chunks: Sequence[Chunk], settings: MergeSettings) -> tuple[np.ndarray
     (infinite if none does), and the number of views (N,) of other chunks that see it, and that look through it."""
     owner = np.concatenate([np.full(chunk.gaussians.count, number) for number, chunk in enumerate(chunks)])
     means = np.concatenate([chunk.gaussians.means for chunk in chunks]).astype(np.float64)
+    reach = REACH * np.concatenate([chunk.gaussians.scales.max(1) for chunk in chunks])
     nearest = np.full((len(chunks), len(means)), np.inf)
     seen, through = np.zeros(len(means), int), np.zeros(len(means), int)
     for number, chunk in enumerate(chunks):
@@ -184,15 +190,18 @@ def _votes(chunks: Sequence[Chunk], settings: MergeSettings) -> tuple[np.ndarray
         for index in np.unique(np.linspace(0, count - 1, min(settings.views, count)).round().astype(int)):
             camera = chunk.cameras[int(index)]
             depth = _seen(chunk.gaussians, camera)
+            # At an outline the nearer surface counts, else its rim would seem looked through to what lies behind.
+            front = minimum_filter(np.where(depth > 0, depth, np.inf), OUTLINE)
             pixels, z = camera.project(means)
             inside = (z > 0) & (pixels >= 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
             column, row = np.where(inside[:, None], pixels, 0).astype(int).T
             there = np.where(inside, depth[row, column], 0)
-            agrees = (there > 0) & (np.abs(z - there) <= settings.tolerance * there)
+            agrees = (there > 0) & (np.abs(z - there) <= settings.tolerance * there + reach)
             distance = np.linalg.norm(means - camera.center, axis=1)
             nearest[number] = np.where(agrees, np.minimum(nearest[number], distance), nearest[number])
             seen += agrees & (owner != number)
-            through += (owner != number) & (there > 0) & (z < (1 - 2 * settings.tolerance) * there)
+            before = np.where(inside & (there > 0), front[row, column], 0)
+            through += (owner != number) & (z + reach < (1 - 2 * settings.tolerance) * before)
     return nearest, seen, through
 
 

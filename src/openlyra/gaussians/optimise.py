@@ -132,6 +132,7 @@ def optimise(
     checkpoint_every: int = 100,
     anew: bool = False,
     deadline: float | None = None,
+    reserve: int = 0,
     report: Report | None = None,
 ) -> OptimiseResult:
     """Fit a scene to frames.
@@ -145,7 +146,7 @@ def optimise(
             the same start, frames and settings, the optimisation goes on from it.
         anew: a checkpoint of something else is replaced instead of refused.
         deadline: in the time of `time.perf_counter`: the schedule shrinks to end by then. What comes out then depends
-            on how fast the machine is.
+            on how fast the machine is. The time of `reserve` steps is left before it.
         report: called after each step.
 
     Raises:
@@ -157,7 +158,7 @@ def optimise(
         raise InputError("optimise: there are no Gaussians to start with")
     work = _Optimisation(start, frames, settings, checkpoint, behind, fixed_scene, anew)
     history: list[OptimiseProgress] = []
-    for progress in work.go(deadline):
+    for progress in work.go(deadline, reserve):
         if report is not None:
             report(progress)
         if progress.step * 20 // progress.steps > (progress.step - 1) * 20 // progress.steps:
@@ -205,7 +206,7 @@ class _Optimisation:
         parts += ["gains", "shifts"] if self.settings.exposure else []
         return parts + (["twists"] if self.settings.refine_poses else [])
 
-    def go(self, deadline: float | None) -> Iterator[OptimiseProgress]:
+    def go(self, deadline: float | None, reserve: int) -> Iterator[OptimiseProgress]:
         """All steps that are left, or as many as fit before the deadline."""
         size, level, mean_error = None, self.frames, None
         lap, first = time.perf_counter(), self.state.step
@@ -221,7 +222,7 @@ class _Optimisation:
             done = self.state.step
             if deadline is not None and (done - first) % LAP == 0:
                 now = time.perf_counter()
-                room = max(0, int((deadline - now) / (now - lap) * LAP))
+                room = max(0, int((deadline - now) / (now - lap) * LAP) - reserve)
                 self.steps, lap = min(self.planned, max(done + room, LEAST_STEPS)), now
 
     def _size(self, step: int) -> tuple[int, int]:

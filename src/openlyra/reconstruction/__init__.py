@@ -27,8 +27,8 @@ from openlyra.runs.manifest import package_versions
 
 __all__ = ["ReconstructSettings", "Reconstruction", "read_frames", "reconstruct"]
 
-FIT_SHARE = 0.9
-"""Of the minutes that are left when the fit begins; the rest is for measuring and writing."""
+MEASURING_STEPS, SHOWING_STEPS = 100, 60
+"""How many steps of the fit take about as long as measuring the scene, and as drawing the videos of a folder."""
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 
 
@@ -82,12 +82,14 @@ def reconstruct(
     learnt = [index for index in range(len(material.frames)) if index not in set(material.held_out)]
     held = material.held_out[:MOST_VIEWS]
     given = material.frames.select(learnt)
+    # What the fit does not see is only looked at from here on; its maps would fill memory for nothing.
+    material = replace(material, frames=PosedFrames(material.frames.images, material.frames.cameras))
     wanted, behind = _fit_settings(material, settings)
     place.scene.parent.mkdir(parents=True, exist_ok=True)
-    deadline = None if settings.minutes is None else _deadline(begin, 60 * settings.minutes, wanted, len(held))
+    deadline = None if settings.minutes is None else begin + 60 * settings.minutes
     found = optimise(
         material.start, given, wanted, behind=behind, checkpoint=place.checkpoint, anew=overwrite, deadline=deadline,
-        report=report,
+        reserve=_work_after(wanted, len(held), place.folder is not None), report=report,
     )  # fmt: skip
     scene = Gaussians.concatenate([found.gaussians, behind])
     scene, refined = settled(scene, found.cameras, given.cameras)
@@ -139,18 +141,16 @@ def _fit_settings(material: Material, settings: ReconstructSettings) -> tuple[Op
     backend = best_backend() if own.backend == "auto" else own.backend
     return replace(
         own, budget=budget - behind.count,
-        steps=own.steps or (material.steps if backend == "cpu" else STEPS[backend]),
+        steps=own.steps or (material.steps if backend == "cpu" else STEPS.get(backend)),
         exposure=material.photos if own.exposure is None else own.exposure,
         refine_poses=material.photos if own.refine_poses is None else own.refine_poses,
     ), behind  # fmt: skip
 
 
-def _deadline(begin: float, seconds: float, wanted: OptimiseSettings, held: int) -> float:
-    """Until when to fit, in the time of `time.perf_counter`: poses of held-out frames are fitted afterwards."""
-    steps = wanted.steps or 1
+def _work_after(wanted: OptimiseSettings, held: int, folder: bool) -> int:
+    """What comes after the fit, in steps of it: poses of held-out frames, views that are measured, frames of videos."""
     mending = MENDING_LOOKS * held if wanted.refine_poses else 0
-    now = time.perf_counter()
-    return now + FIT_SHARE * (begin + seconds - now) * steps / (steps + mending)
+    return mending + MEASURING_STEPS + SHOWING_STEPS * folder
 
 
 def _write_folder(

@@ -114,7 +114,7 @@ def _sky(source: Path, file: Path, scene: Gaussians) -> np.ndarray | None:
 def _sky_of_run(run: RunFolder, scene: Gaussians) -> np.ndarray:
     sky = np.zeros(scene.count, bool)
     means = scene.means.astype(np.float64)
-    for frame in run.remembered():
+    for frame in run.each_remembered():
         if not frame.sky.any():
             continue
         pixels, z = (np.asarray(part) for part in frame.camera.project(means))

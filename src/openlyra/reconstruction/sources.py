@@ -144,16 +144,17 @@ def from_run(run: RunFolder, settings: ReconstructSettings, advance: Advance) ->
     _, held = plain.held_out(settings.held_out)
     kept_back = {int(picks[index]) for index in held}
     surfaces = Surfaces()
-    remembered = [frame for frame in run.remembered() if frame.index not in kept_back or frame.index <= 0]
-    for number, frame in enumerate(remembered):
-        advance("lift", number, len(remembered) + len(plain))
-        surfaces.add(frame, made=number > 0)
+    total = len(run.memory_indices())
+    for number, frame in enumerate(run.each_remembered()):
+        advance("lift", number, total + len(plain))
+        if frame.index not in kept_back or frame.index <= 0:
+            surfaces.add(frame, made=number > 0)
     if surfaces.gaussians is None:
         raise InputError(f"{run.path}: remembers no surface; is the run finished?")
     depth, confidence = (np.empty(plain.images.shape[:3], np.float32) for _ in range(2))
     valid, sky = (np.empty(plain.images.shape[:3], np.bool_) for _ in range(2))
     for index, camera in enumerate(plain.cameras):
-        advance("lift", len(remembered) + index, len(remembered) + len(plain))
+        advance("lift", total + index, total + len(plain))
         look, shares = surfaces.look(camera), surfaces.shares(camera)
         depth[index] = np.where(look.alpha > 0.5, look.depth, 1.0)
         outline = np.logical_or(*near_and_far_sides(depth[index]))
