@@ -225,5 +225,6 @@ def example_losses(
     """(B,) weighted losses, and the same without weights: mean squared error of the velocity of the new latents."""
     velocity = predict(network, example, table.sigmas[example.place], image_width)
     wrong = (velocity - velocity_target(example.target, example.noise)).square().mean((1, 2, 3, 4))
-    weights = table.weights[example.place] if weighting == "bell" else torch.ones_like(wrong)
+    sigma = table.sigmas[example.place]
+    weights = {"bell": table.weights[example.place], "data": sigma.square()}.get(weighting, torch.ones_like(wrong))
     return wrong * weights, wrong.detach()
