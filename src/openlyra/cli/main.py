@@ -21,6 +21,7 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
     from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateReconstructionCommand, EvaluateRunCommand
+    from openlyra.cli.evaluate_world import EvaluateWorldCommand
     from openlyra.cli.info import InfoCommand
     from openlyra.cli.merge import MergeCommand
     from openlyra.cli.mesh import MeshCommand
@@ -42,6 +43,7 @@ def commands() -> tyro.extras.SubcommandApp:
     evaluate.command(name="run")(EvaluateRunCommand)
     evaluate.command(name="reconstruction")(EvaluateReconstructionCommand)
     evaluate.command(name="depth")(EvaluateDepthCommand)
+    evaluate.command(name="world")(EvaluateWorldCommand)
     app.command(evaluate, name="evaluate")
     app.command(models_app(), name="models")
     train = tyro.extras.SubcommandApp()
