@@ -67,7 +67,7 @@ def test_drift_sees_colour_and_sharpness_in_their_chunk(truth: TrueWalk) -> None
     found = drift(video, truth, 4)
     assert found.psnr[0] == 100 and found.colour[0] == 0 and found.sharpness[0] == pytest.approx(1)
     assert found.psnr[1] < 30 and found.sharpness[1] == pytest.approx(0.25, abs=0.02)
-    video[5:] = np.clip(truth.images[5:].astype(int) + (12, 0, 0), 0, 255)
+    video[5:] = np.clip(truth.images[5:].astype(int) + np.array([12, 0, 0]), 0, 255)
     assert drift(video, truth, 4).colour[1] == pytest.approx(12, abs=1)
 
 

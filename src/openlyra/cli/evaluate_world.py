@@ -93,7 +93,7 @@ class EvaluateWorldCommand:
 def world_tables(report: WorldReport) -> str:
     """The report for people."""
     lines = [f"worlds: {', '.join(report.worlds)}; seeds: {report.protocol.seeds}", ""]
-    lines += [f"closed loops: last chunk against its first visit / against the world (ablations are of {report.ablated})"]
+    lines += [f"closed loops: last chunk against first visit / against the world (ablations are of {report.ablated})"]
     loops = report.protocol.loops
     lines += [_row("", [f"{loop} chunks: PSNR" for loop in loops] + [f"{loop}: SSIM" for loop in loops]
                    + [f"{loop}: perceptual" for loop in loops])]  # fmt: skip
@@ -114,7 +114,8 @@ def world_tables(report: WorldReport) -> str:
         cells = ["-", "-"]
         if name in report.revealed:
             seen = report.revealed[name]
-            cells = [f"{getattr(seen.mean, part):.3f} ±{getattr(seen.spread, part):.3f}" for part in ("perceptual", "frechet")]
+            pairs = ((seen.mean.perceptual, seen.spread.perceptual), (seen.mean.frechet, seen.spread.frechet))
+            cells = [f"{mean:.3f} ±{spread:.3f}" for mean, spread in pairs]
         cells += [f"{getattr(camera.mean, part):.2f}" for part in ("rotation", "translation", "reprojection")]
         lines.append(_row(name, [*cells, f"{report.seconds[name]:.2f}" if name in report.seconds else "-"]))
     return "\n".join(lines)

@@ -28,7 +28,7 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
-    from openlyra.cli.train import TrainDepthCommand, TrainPackCommand, TrainWorldCommand
+    from openlyra.cli.train import TrainDepthCommand, TrainDistilCommand, TrainPackCommand, TrainWorldCommand
     from openlyra.cli.view import ViewCommand
     from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
@@ -49,6 +49,7 @@ def commands() -> tyro.extras.SubcommandApp:
     train = tyro.extras.SubcommandApp()
     train.command(name="depth")(TrainDepthCommand)
     train.command(name="world")(TrainWorldCommand)
+    train.command(name="distil")(TrainDistilCommand)
     train.command(name="pack")(TrainPackCommand)
     app.command(train, name="train")
     worlds = tyro.extras.SubcommandApp()

@@ -85,7 +85,7 @@ def perceptual_distance(
 
 
 def cell_shares(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Share of the pixels of a mask (H, W) in each cell of a layer (h, w), whose cells have a power of two of pixels."""
+    """Share of the pixels of a mask (H, W) in each cell of a layer (h, w); the side of a cell is a power of two."""
     side = 2 ** round(math.log2(mask.shape[0] / shape[0]))
     padded = np.zeros((shape[0] * side, shape[1] * side))
     padded[: mask.shape[0], : mask.shape[1]] = mask

@@ -40,7 +40,8 @@ def revisit(video: np.ndarray, truth: TrueWalk, chunk: int) -> Revisit:
     found = []
     for index in range(end, end - chunk, -EVERY):
         for other in (video[end - index], truth.images[index]):
-            found.append((psnr(video[index], other), ssim(video[index], other), perceptual_distance(video[index], other)))
+            here = video[index]
+            found.append((psnr(here, other), ssim(here, other), perceptual_distance(here, other)))
     figures = np.array(found).reshape(-1, 6).mean(0)
     return Revisit(*(float(value) for value in figures))
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from openlyra.errors import InputError
 from openlyra.evaluation.true_walk import TrueWalk
 from openlyra.generation.conditioning import (
+    FILL_STEPS,
     ChunkContext,
     ChunkInputs,
     ConditioningSettings,
@@ -23,14 +24,15 @@ from openlyra.generation.conditioning import (
     build_inputs,
     cell_shares,
     encode_tail,
-    warped_memory,
 )
 from openlyra.generation.denoise import SeededNoise
 from openlyra.generation.history import chunk_start
 from openlyra.generation.latent_walk import LatentWalk, LyraModels, WalkSettings, WalkState, as_image
 from openlyra.generation.lyra import as_pixels
 from openlyra.generation.lyra_load import small_models, small_walk
+from openlyra.generation.membrane import membrane
 from openlyra.geometry.camera import Camera
+from openlyra.geometry.warp_numba import forward_warp_fused
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.retrieval import RetrievalConfig
 from openlyra.memory.spatial_memory import SpatialMemory
@@ -74,7 +76,7 @@ Inputs = Callable[[ChunkContext, Layout, Encode, ConditioningSettings], ChunkInp
 def without_memory(
     context: ChunkContext, layout: Layout, encode: Encode, settings: ConditioningSettings
 ) -> ChunkInputs:
-    """Nothing is retrieved: only the last frame is warped; the slots hold the photo, as before anything is remembered."""
+    """Nothing is retrieved: only the last frame is warped; the slots hold the photo, as in a first chunk."""
     return build_inputs(context, layout, encode, settings, [])
 
 
@@ -93,14 +95,24 @@ def without_correspondences(
 
 
 def fused_cloud(context: ChunkContext, layout: Layout, encode: Encode, settings: ConditioningSettings) -> ChunkInputs:
-    """All remembered frames are one cloud of points, which is seen from the path; there are no frames to retrieve."""
+    """All remembered frames are one cloud of coloured points, which is seen from the path; no frames are retrieved."""
     first = chunk_start(context.chunk, layout)
     targets = context.cameras[first + 1 : first + layout.new_pixel_frames + 1]
     frames = [context.last, *(frame for frame in context.memory if frame.index != context.last.index)]
-    warped, landed = warped_memory(frames, context.pixels, targets, settings.warp)
+    colors = np.stack([context.pixels(frame.index).numpy() for frame in frames])
+    source = Camera(
+        np.stack([np.asarray(frame.camera.world_from_camera) for frame in frames]),
+        np.stack([np.asarray(frame.camera.intrinsics) for frame in frames]), targets.width, targets.height,
+    )  # fmt: skip
+    depth, valid = np.stack([frame.depth for frame in frames]), np.stack([frame.valid for frame in frames])
+    seen = forward_warp_fused(colors, depth, valid, source, targets, settings.warp)
+    landed, warped = np.asarray(seen.mask), np.asarray(seen.values)
     bare = without_memory(context, layout, encode, settings)
-    shares = cell_shares(landed) if settings.warped == "memory" else None
-    return replace(bare, condition=torch.cat([bare.history, encode_tail(warped, encode)], 2), shares=shares)
+    if settings.warped == "last":
+        return replace(bare, condition=torch.cat([bare.history, encode_tail(warped, encode)], 2))
+    filled = [membrane(color.transpose(1, 2, 0), ~there, FILL_STEPS) for color, there in zip(warped, landed)]
+    tail = encode_tail(np.stack(filled).transpose(0, 3, 1, 2), encode)
+    return replace(bare, condition=torch.cat([bare.history, tail], 2), shares=cell_shares(landed))
 
 
 def _warped_from(inputs: ChunkInputs, other: ChunkInputs) -> ChunkInputs:
