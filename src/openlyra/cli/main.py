@@ -21,13 +21,14 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
     from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateReconstructionCommand, EvaluateRunCommand
+    from openlyra.cli.evaluate_world import EvaluateWorldCommand
     from openlyra.cli.info import InfoCommand
     from openlyra.cli.merge import MergeCommand
     from openlyra.cli.mesh import MeshCommand
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
-    from openlyra.cli.train import TrainDepthCommand, TrainPackCommand, TrainWorldCommand
+    from openlyra.cli.train import TrainDepthCommand, TrainDistilCommand, TrainPackCommand, TrainWorldCommand
     from openlyra.cli.view import ViewCommand
     from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
@@ -42,11 +43,13 @@ def commands() -> tyro.extras.SubcommandApp:
     evaluate.command(name="run")(EvaluateRunCommand)
     evaluate.command(name="reconstruction")(EvaluateReconstructionCommand)
     evaluate.command(name="depth")(EvaluateDepthCommand)
+    evaluate.command(name="world")(EvaluateWorldCommand)
     app.command(evaluate, name="evaluate")
     app.command(models_app(), name="models")
     train = tyro.extras.SubcommandApp()
     train.command(name="depth")(TrainDepthCommand)
     train.command(name="world")(TrainWorldCommand)
+    train.command(name="distil")(TrainDistilCommand)
     train.command(name="pack")(TrainPackCommand)
     app.command(train, name="train")
     worlds = tyro.extras.SubcommandApp()

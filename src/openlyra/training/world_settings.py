@@ -182,6 +182,8 @@ class RunSettings:
     """Chunks of such a walk; 0: as many as the video has."""
     sampling_steps: int = 12
     """Network calls a chunk of such a walk."""
+    few_step: bool = False
+    """Walks use the few-step sampler, as a distilled network needs."""
 
 
 @dataclass(frozen=True)
