@@ -28,7 +28,14 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
     from openlyra.cli.render import RenderCommand
-    from openlyra.cli.train import TrainDepthCommand, TrainDistilCommand, TrainPackCommand, TrainWorldCommand
+    from openlyra.cli.train import (
+        TrainCheckCommand,
+        TrainDepthCommand,
+        TrainDistilCommand,
+        TrainImportCommand,
+        TrainPackCommand,
+        TrainWorldCommand,
+    )
     from openlyra.cli.view import ViewCommand
     from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
 
@@ -51,6 +58,8 @@ def commands() -> tyro.extras.SubcommandApp:
     train.command(name="world")(TrainWorldCommand)
     train.command(name="distil")(TrainDistilCommand)
     train.command(name="pack")(TrainPackCommand)
+    train.command(name="import")(TrainImportCommand)
+    train.command(name="check")(TrainCheckCommand)
     app.command(train, name="train")
     worlds = tyro.extras.SubcommandApp()
     worlds.command(name="make")(WorldsMakeCommand)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from openlyra.cli.console import Verbosity, say
+from openlyra.cli.console import Progress, Verbosity, say
 from openlyra.errors import InputError, OutputExistsError
 from openlyra.training.depth_settings import TrainDepthSettings
 
@@ -186,6 +186,70 @@ class TrainPackCommand:
         digest = pack(self.folder, self.output)
         say(f"wrote {self.output}; SHA-256 of the network {digest}", self.verbosity)
         return 0
+
+
+@dataclass(frozen=True)
+class TrainImportCommand:
+    """Add videos to a data set for `openlyra train world`: runs, photos or videos with known cameras, released sets.
+
+    Example: openlyra train import my-world capture/transforms.json colmap-project -o dataset --size 192x336
+    """
+
+    sources: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="SOURCE...")]
+    """Finished run folders, transforms.json or folders that hold one, folders with images and a COLMAP model, a video,
+    or a data set in the layout of the Lyra 2.0 release (OpenEXR depth needs the extra `exr`)."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Data set to write or to add to."""
+    cameras: Path | None = None
+    """Camera path of a video, one camera a frame: .npz, cameras.json, nerfstudio, transforms.json or COLMAP."""
+    name: str | None = None
+    """Id of the video; by default from the name of the source."""
+    size: str | None = None
+    """Height x width in pixels to store, even; by default the source's, at most 480 on the longer side."""
+    every: int = 1
+    """Every so many frames one is taken."""
+    max_frames: int = 1000
+    """Largest number of frames, from the first on."""
+    verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        from openlyra.training.world_import import ImportSettings, import_source
+        from openlyra.world import CreateSettings
+
+        if len(self.sources) > 1 and (self.cameras is not None or self.name is not None):
+            raise InputError("--cameras and --name: are for one source; import the others on their own")
+        size = None if self.size is None else CreateSettings(size=self.size).shape()
+        settings = ImportSettings(self.cameras, size, self.every, self.max_frames)
+        progress = Progress(self.verbosity)
+        try:
+            for source in self.sources:
+                made = import_source(source, self.output, settings, self.name, progress)
+                say(f"{source}: {', '.join(video.name for video in made) or 'nothing new'}", self.verbosity)
+        finally:
+            progress.close()
+        return 0
+
+
+@dataclass(frozen=True)
+class TrainCheckCommand:
+    """Read a data set from end to end; one line for every video that cannot be trained on.
+
+    Example: openlyra train check dataset
+    """
+
+    dataset: tyro.conf.Positional[Path]
+    """Data set, such as `openlyra worlds make` and `openlyra train import` write."""
+
+    def run(self) -> int:
+        """Run it; returns the exit status: 1 when something is wrong."""
+        from openlyra.training.world_data import check_dataset, open_dataset
+
+        problems = check_dataset(self.dataset)
+        for problem in problems:
+            print(problem)
+        print(f"{len(open_dataset(self.dataset))} videos, {len(problems)} that cannot be trained on")
+        return 1 if problems else 0
 
 
 @contextmanager

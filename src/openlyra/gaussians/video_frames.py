@@ -70,20 +70,52 @@ def read_video_frames(
     every = [camera_of(_one(raw, index), info.height, info.width, source) for index in range(len(sharp))]
     poses = np.stack([camera.world_from_camera for camera in every])
     chosen = choose_frames(travel(poses), np.array(sharp), min(most, (len(sharp) + 1) // 2))
+    return _chosen(source, raw, chosen, (height, width), advance)
+
+
+def read_steady_frames(
+    video: str | os.PathLike[str],
+    cameras: str | os.PathLike[str],
+    stride: int,
+    most: int,
+    wanted: tuple[int, int] | None = None,
+    advance: Advance | None = None,
+) -> PosedFrames:
+    """Every `stride`-th frame of a video from its beginning, at most so many: what `read_video_frames` does not choose.
+
+    Raises InputError as it does."""
+    source, path = Path(video), Path(cameras)
+    info, raw = probe_video(source), read_raw_path(path)
+    if info.frames != len(raw.world_from_camera):
+        raise InputError(
+            f"{path}: holds {len(raw.world_from_camera)} cameras, but {source} has {info.frames} frames; one camera a "
+            "frame is needed"
+        )
+    size = common_size([(info.height, info.width)], wanted)
+    chosen = np.arange(0, info.frames, stride)[:most]
+    return _chosen(source, raw, chosen, size, advance or (lambda stage, done, total: None))
+
+
+def _chosen(
+    source: Path, raw: RawPath, chosen: NDArray[np.int_], size: tuple[int, int], advance: Advance
+) -> PosedFrames:
+    """These frames of a video, in rising order, straightened and at a size (height, width)."""
+    height, width = size
     if len(chosen) * height * width > MAX_VIEW_PIXELS:
         raise InputError(f"{source}: {len(chosen)} frames at {height}x{width} are too many; use fewer --max-frames")
     images = np.empty((len(chosen), height, width, 3), np.uint8)
-    intrinsics = np.empty((len(chosen), 3, 3))
+    poses, intrinsics = np.empty((len(chosen), 4, 4)), np.empty((len(chosen), 3, 3))
     place = {int(index): number for number, index in enumerate(chosen)}
     for index, image in enumerate(read_video(source)):
         number = place.get(index)
         if number is None:
             continue
         advance("read", number, len(chosen))
+        camera = camera_of(_one(raw, index), image.shape[0], image.shape[1], source)
         lens = raw.lenses[index] if raw.lenses else Lens()
-        images[number], camera = fitted(image, every[index], lens, height, width)
-        intrinsics[number] = camera.intrinsics
-    return PosedFrames(images, Camera(poses[chosen], intrinsics, width, height))
+        images[number], camera = fitted(image, camera, lens, height, width)
+        poses[number], intrinsics[number] = camera.world_from_camera, camera.intrinsics
+    return PosedFrames(images, Camera(poses, intrinsics, width, height))
 
 
 def sharpness(image: NDArray[np.uint8]) -> float:
