@@ -29,6 +29,8 @@ __all__ = ["ReconstructSettings", "Reconstruction", "read_frames", "reconstruct"
 
 MEASURING_STEPS, SHOWING_STEPS = 100, 60
 """How many steps of the fit take about as long as measuring the scene, and as drawing the videos of a folder."""
+BACKDROP_SHARE = 0.1
+"""Of the budget that a backdrop may take; if it needs more, there is none."""
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 
 
@@ -137,7 +139,9 @@ def _fit_settings(material: Material, settings: ReconstructSettings) -> tuple[Op
     own = settings.optimise
     share = settings.share if settings.share is not None else material.share
     budget = own.budget or max(1, int(share * material.start.count))
-    behind = material.behind if material.behind is not None and material.behind.count < budget else Gaussians.empty()
+    behind = material.behind if material.behind is not None else Gaussians.empty()
+    if behind.count > BACKDROP_SHARE * budget:
+        behind = Gaussians.empty()
     backend = best_backend() if own.backend == "auto" else own.backend
     return replace(
         own, budget=budget - behind.count,

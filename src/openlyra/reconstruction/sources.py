@@ -162,7 +162,11 @@ def from_run(run: RunFolder, settings: ReconstructSettings, advance: Advance) ->
         sky[index] = shares[..., 1] > 0.5
         confidence[index] = 1 - (1 - MADE_CONFIDENCE) * shares[..., 2]
     frames = PosedFrames(plain.images, plain.cameras, depth, valid, sky, confidence)
-    return Material(frames, surfaces.gaussians, held, dict(run.manifest.licences), path=path)
+    start = surfaces.gaussians
+    learnt = [index for index in range(len(plain)) if index not in set(held)]
+    reach = float(np.linalg.norm(start.means - plain.cameras.center.mean(0), axis=1).max())
+    behind = backdrop(plain.select(learnt), 1.3 * reach)
+    return Material(frames, start, held, dict(run.manifest.licences), behind=behind, path=path)
 
 
 def _run_frames(run: RunFolder, picks: np.ndarray) -> PosedFrames:
