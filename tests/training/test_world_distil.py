@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.small_folder import load_small
 from openlyra.sampling import FewStep, Sampler, SamplerState, few_step_noise, sample
 from openlyra.training.world_cache import CachedClip
-from openlyra.training.world_distil import distil_settings, solve, through
+from openlyra.training.world_distil import Distiller, distil_settings, distil_world, solve, through
 from openlyra.training.world_network import load_trained
 from openlyra.training.world_objective import Example, draw_example, example_chunk, generator
 from openlyra.training.world_rollout import roll_out
@@ -121,14 +122,28 @@ def test_walks_and_folders_honour_the_few_calls(teacher: Path, student: Path) ->
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_distillation_goes_on_where_it_stopped(teacher: Path, tmp_path: Path) -> None:
-    for folder, parts in ((tmp_path / "one", (["6"],)), (tmp_path / "two", (["3"], ["6", "--resume"]))):
-        for steps in parts:
-            assert main(["train", "distil", str(teacher), "-o", str(folder), *HOW, "--steps", *steps]) == 0
-    one, two = (load_file(tmp_path / name / "transformer" / "model.safetensors") for name in ("one", "two"))
-    # The rate falls over the whole training, and the first half was begun as a training of three steps.
-    assert all(torch.allclose(one[name], two[name], atol=2e-2) for name in one)
-    assert (tmp_path / "two" / "checkpoint.safetensors").is_file()
+def test_a_distillation_goes_on_where_it_stopped(
+    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = distil_settings(teacher, 5, CALLS, 3e-3, 1)
+    how = replace(how, run=replace(how.run, save_every=2))
+    distil_world(how, tmp_path / "whole")
+    learn = Distiller.learn
+
+    def stops(trainer: Distiller) -> dict[str, float]:
+        if trainer.step == 3:
+            raise KeyboardInterrupt
+        return learn(trainer)
+
+    monkeypatch.setattr(Distiller, "learn", stops)
+    with pytest.raises(KeyboardInterrupt):
+        distil_world(how, tmp_path / "parts")
+    monkeypatch.setattr(Distiller, "learn", learn)
+    distil_world(how, tmp_path / "parts")
+    whole, parts = (load_file(tmp_path / n / "transformer" / "model.safetensors") for n in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    first = load_file(teacher / "transformer" / "model.safetensors")
+    assert any(not torch.equal(whole[name], first[name]) for name in whole)
 
 
 def test_mistakes_are_told_in_one_line(

@@ -86,6 +86,9 @@ def test_videos_differ_by_what_is_taken_away_and_by_seed(trained: Path, wall: Tr
     network = load_trained_networks([trained])[0]
     videos = {name: generate(network, wall, name, 0) for name in (FULL, WARP, *ABLATIONS)}
     assert all(video.shape == wall.images.shape and (video[0] == wall.images[0]).all() for video in videos.values())
+    # On this wall the photo is all that is ever retrieved, and the slots hold it anyway.
+    alike = videos.pop("no spatial slots")
+    assert (alike == videos["no correspondences"]).all()
     assert len({video.tobytes() for video in videos.values()}) == len(videos)
     assert (generate(network, wall, FULL, 0) == videos[FULL]).all()
     assert not (generate(network, wall, FULL, 1) == videos[FULL]).all()

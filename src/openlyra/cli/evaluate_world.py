@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import tyro
@@ -81,13 +82,23 @@ class EvaluateWorldCommand:
             torch.set_num_threads(self.threads)
         self.output.mkdir(parents=True, exist_ok=True)
         report, shown = evaluate_world(networks, protocol, lambda line: say(line, self.verbosity))
-        write_bytes_atomic(self.output / REPORT, (json.dumps(asdict(report), indent=1) + "\n").encode())
+        values = _written(asdict(report))
+        write_bytes_atomic(self.output / REPORT, (json.dumps(values, indent=1) + "\n").encode())
         write_pictures(report, shown, self.output)
         if self.verbosity.json:
-            print_json(asdict(report))
+            print_json(values)
         else:
             print(world_tables(report))
         return 0
+
+
+def _written(value: Any) -> Any:
+    """Values as JSON has them: nothing in the place of what is not a number."""
+    if isinstance(value, dict):
+        return {key: _written(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_written(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def world_tables(report: WorldReport) -> str:

@@ -18,6 +18,8 @@ REVEALED_FRAMES = 64
 """Frames after the photo in which what is newly revealed is judged."""
 LEAST_REVEALED = 0.01
 """Part of a frame that must be newly revealed."""
+FEWEST_PATCHES = 8
+"""From fewer there is no distribution to speak of."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Revealed:
     perceptual: float
     """Perceptual distance to what is there in the world; mean over pixels."""
     frechet: float
-    """Frechet distance of features of 8x8 patches between all that was made and all that is there."""
+    """Frechet distance of features of 8x8 patches between all that was made and all that is there; nan for too few."""
 
 
 def revealed(videos: Sequence[np.ndarray], truths: Sequence[TrueWalk]) -> Revealed:
@@ -104,7 +106,8 @@ def revealed(videos: Sequence[np.ndarray], truths: Sequence[TrueWalk]) -> Reveal
             true.append(patch_features(truth.images[index], mask))
     if not weights:
         return Revealed(float("nan"), float("nan"))
-    distance = frechet_distance(np.concatenate(made), np.concatenate(true))
+    patches = np.concatenate(made), np.concatenate(true)
+    distance = frechet_distance(*patches) if len(patches[0]) >= FEWEST_PATCHES else float("nan")
     return Revealed(float(np.average(distances, weights=weights)), distance)
 
 
