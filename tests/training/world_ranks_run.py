@@ -1,4 +1,4 @@
-"""One rank of the two-rank test: trains the walls of a folder and writes the losses it saw."""
+"""One rank of the tests with two ranks: trains the walls of a folder and writes the losses it saw."""
 
 from __future__ import annotations
 
@@ -9,16 +9,58 @@ from pathlib import Path
 import torch
 from world_case import settings
 
+from openlyra.training import world_trainer
 from openlyra.training.world_ranks import joined_ranks
-from openlyra.training.world_trainer import train_world
+from openlyra.training.world_settings import WorldTraining
+from openlyra.training.world_trainer import WorldTrainer, train_world
 
 STEPS = 4
+HOW = {
+    "plain": {},
+    "shard": {"shard": True},
+    "context": {"context_ranks": 2},
+    "both": {"shard": True, "context_ranks": 2},
+}
 
 
-def run(walls: Path, output: Path) -> None:
+def case(walls: Path, steps: int = STEPS, how: str = "plain") -> WorldTraining:
+    """The training that all runs of the tests share; `how` its ranks divide the work."""
+    run = {"steps": steps, "batch": 2, **HOW[how]}
+    return settings(walls, run=run, objective={"photo_share": 0.0}, optimiser={"freeze": ("head.modulation",)})
+
+
+def run(walls: Path, output: Path, steps: int = STEPS, how: str = "plain") -> None:
     torch.set_num_threads(1)
-    with joined_ranks():
-        train_world(settings(walls, run={"steps": STEPS, "batch": 2}, objective={"photo_share": 0.0}), output)
+    with joined_ranks() as rank:
+        if how in ("shard", "both"):
+            watch_memory(output / f"memory-{rank}.json")
+        train_world(case(walls, steps, how), output)
+
+
+def watch_memory(path: Path) -> None:
+    """Write how many bytes of weights are on this rank at rest, and at most, as seen when blocks begin to compute."""
+    begun = WorldTrainer.__init__
+    most = {"most": 0, "rest": 0}
+    seen: dict[int, torch.UntypedStorage] = {}
+
+    def with_watch(self: WorldTrainer, *arguments: object, **named: object) -> None:
+        begun(self, *arguments, **named)  # type: ignore[arg-type]
+        rest = sum(value.to_local().nbytes for value in self.network.parameters())  # type: ignore[attr-defined]
+
+        def look(module: torch.nn.Module, given: object) -> None:
+            for value in self.network.parameters():
+                if hasattr(value, "to_local"):
+                    continue
+                seen[value.untyped_storage().data_ptr() or id(value)] = value.untyped_storage()
+            alive = sum(storage.nbytes() for storage in seen.values())
+            most.update(most=max(most["most"], rest + alive), rest=rest)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(most))
+
+        for _, block in self.network.each_block():
+            block.register_forward_pre_hook(look)
+
+    world_trainer.WorldTrainer.__init__ = with_watch  # type: ignore[method-assign]
 
 
 def losses(output: Path) -> list[float]:
@@ -27,4 +69,4 @@ def losses(output: Path) -> list[float]:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), Path(sys.argv[2]))
+    run(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

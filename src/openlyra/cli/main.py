@@ -34,6 +34,7 @@ def commands() -> tyro.extras.SubcommandApp:
         TrainDistilCommand,
         TrainImportCommand,
         TrainPackCommand,
+        TrainShardCommand,
         TrainWorldCommand,
     )
     from openlyra.cli.view import ViewCommand
@@ -59,6 +60,7 @@ def commands() -> tyro.extras.SubcommandApp:
     train.command(name="distil")(TrainDistilCommand)
     train.command(name="pack")(TrainPackCommand)
     train.command(name="import")(TrainImportCommand)
+    train.command(name="shard")(TrainShardCommand)
     train.command(name="check")(TrainCheckCommand)
     app.command(train, name="train")
     worlds = tyro.extras.SubcommandApp()

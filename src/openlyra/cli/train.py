@@ -232,6 +232,36 @@ class TrainImportCommand:
 
 
 @dataclass(frozen=True)
+class TrainShardCommand:
+    """Pack a data set into tar shards (WebDataset naming), for sets that are too many files. Training reads both.
+
+    Example: openlyra train shard dataset -o shards --megabytes 1000
+    """
+
+    dataset: tyro.conf.Positional[Path]
+    """Data set to pack; it stays as it is."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """New folder for 000000.tar, ... and shards.json."""
+    megabytes: int = 1000
+    """Size of a shard; a larger video has one of its own."""
+    verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        from openlyra.training.world_data import open_dataset
+        from openlyra.training.world_shards import is_sharded, write_shards
+
+        if self.megabytes < 1:
+            raise InputError(f"--megabytes {self.megabytes}: at least 1 is needed")
+        if is_sharded(self.dataset):
+            raise InputError(f"{self.dataset}: holds shards already")
+        shards = write_shards(open_dataset(self.dataset), self.output, self.megabytes * 10**6)
+        count = sum(len(shard.videos) for shard in shards)
+        say(f"wrote {self.output}: {count} videos in {len(shards)} shards", self.verbosity)
+        return 0
+
+
+@dataclass(frozen=True)
 class TrainCheckCommand:
     """Read a data set from end to end; one line for every video that cannot be trained on.
 
@@ -239,7 +269,7 @@ class TrainCheckCommand:
     """
 
     dataset: tyro.conf.Positional[Path]
-    """Data set, such as `openlyra worlds make` and `openlyra train import` write."""
+    """Data set, such as `openlyra worlds make` and `openlyra train import` write, or its shards."""
 
     def run(self) -> int:
         """Run it; returns the exit status: 1 when something is wrong."""

@@ -83,7 +83,7 @@ class ExemplarGenerator:
 
     def _copy(self, view: HoleView, seed: int) -> np.ndarray:
         """Wide holes of large copies, the others of small patches."""
-        target, own, wide = view.target, view.own, _wide(view.target.mask)
+        target, own, wide = view.target, view.own, wide_parts(view.target.mask)
         color = target.color
         if wide.any():
             open_view = Target(view.camera, own.color, np.exp(target.log_depth), target.sky, wide, own.mask)
@@ -178,7 +178,7 @@ def complete_view(
     return MemoryFrame(index, image, behind, new, completed.sky, camera)
 
 
-def _wide(hole: np.ndarray) -> np.ndarray:
+def wide_parts(hole: np.ndarray) -> np.ndarray:
     """The parts of a hole that are too wide for small patches: beyond the photo's borders, mostly. (H, W) bool."""
     parts, count = ndimage.label(hole)
     if count == 0:

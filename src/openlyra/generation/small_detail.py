@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from openlyra.generation.base import Advance, WalkInput, WalkStore
-from openlyra.generation.exemplar import ExemplarGenerator, ExemplarSettings, HoleView, copy_sources
+from openlyra.generation.exemplar import ExemplarGenerator, ExemplarSettings, HoleView, copy_sources, wide_parts
 from openlyra.generation.patchmatch import GuidedImage, paint
 from openlyra.generation.walk_frames import SmallFrames, scaled
 
@@ -25,13 +25,14 @@ class SmallDetail(ExemplarGenerator):
         self.frames = frames
 
     def _texture(self, view: HoleView, seed: int) -> np.ndarray:
-        """The network's frame as the guess from which patches grow. At the photo itself (it was given to the network)
-        what is missing is copied."""
+        """The network's frame as the guess from which patches grow over wide holes; narrow ones are closed from around.
+
+        At the photo itself (it was given to the network) what is missing is copied."""
         if view.index == 0:
             return self._copy(view, seed)
         target = view.target
         image = scaled(self.frames.read(view.index), *target.mask.shape).astype(np.float32) / 255.0
-        guess = np.where(target.mask[..., None], image, target.color)
+        guess = np.where(wide_parts(target.mask)[..., None], image, target.color)
         guided = GuidedImage(guess, target.log_depth, target.sky, target.mask)
         return paint(guided, copy_sources(view), seed, self.settings.patchmatch)
 

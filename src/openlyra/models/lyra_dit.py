@@ -143,23 +143,19 @@ class LyraDiT(nn.Module):
             octaves = self.config.buffer_octaves
             field = torch.cat([sincos_encode(slab, octaves) for slab in tokens.split(FIELD_SLAB, 1)], 1)
         words, sight = self.text_embedding(text.to(self.dtype)), self.img_emb(image.to(self.dtype))
-        codes, text_rows, image_rows = [], [], []
-        for _, block in self.each_block():
-            if field is not None and validity is not None:
-                codes.append(block.squeeze(field, validity))
-            if keep_context:
-                text_rows.append(block.cross_attn.text_rows(words))
-                image_rows.append(block.cross_attn.image_rows(sight))
+        seen = None if field is None or validity is None else (field, validity)
+        context = (words, sight) if keep_context else (None, None)
+        kept = [block.prepare(seen, *context) for _, block in self.each_block()]
         return ChunkConstants(
             conditions.to(self.dtype),
             angles.cos(),
             angles.sin(),
             camera,
-            tuple(codes) if field is not None else None,
+            tuple(code for code, _, _ in kept if code is not None) if seen is not None else None,
             words,
             sight,
-            tuple(text_rows) if keep_context else None,
-            tuple(image_rows) if keep_context else None,
+            tuple(rows for _, rows, _ in kept if rows is not None) if keep_context else None,
+            tuple(rows for _, _, rows in kept if rows is not None) if keep_context else None,
             parallel,
         )
 
@@ -168,7 +164,8 @@ class LyraDiT(nn.Module):
         text = self.text_embedding(self._checked_text(text).to(self.dtype))
         rows = None
         if chunk.image_rows is not None:
-            rows = tuple(block.cross_attn.text_rows(text) for _, block in self.each_block())
+            every = [block.prepare(None, text, None)[1] for _, block in self.each_block()]
+            rows = tuple(row for row in every if row is not None)
         return replace(chunk, text=text, text_rows=rows)
 
     def forward(self, latents: Tensor, timestep: Tensor, chunk: ChunkConstants) -> Tensor:
@@ -216,13 +213,18 @@ class LyraDiT(nn.Module):
     @staticmethod
     def _for_block(index: int, block: Block, chunk: ChunkConstants) -> BlockConstants:
         text, image = chunk.text_rows, chunk.image_rows
+        if text is None or image is None:
+            _, own_text, own_image = block.prepare(None, chunk.text, chunk.image)
+        else:
+            own_text, own_image = text[index], image[index]
+        assert own_text is not None and own_image is not None
         return BlockConstants(
             chunk.cos,
             chunk.sin,
             chunk.camera,
             None if chunk.codes is None else chunk.codes[index],
-            block.cross_attn.text_rows(chunk.text) if text is None else text[index],
-            block.cross_attn.image_rows(chunk.image) if image is None else image[index],
+            own_text,
+            own_image,
             chunk.parallel,
         )
 

@@ -153,6 +153,18 @@ class Block(nn.Module):
                 nn.Linear(encoded, config.squeeze_width, bias=False), nn.Linear(config.squeeze_width, width, bias=False)
             )
 
+    def prepare(
+        self, correspondences: tuple[Tensor, Tensor] | None, text: Tensor | None, image: Tensor | None
+    ) -> tuple[Tensor | None, KeysValues | None, KeysValues | None]:
+        """What stays the same for all steps of a chunk, of whatever is given: the code of a field with its validity
+        (see `squeeze`), keys and values of embedded text and image (B, rows, D). One call, so that weights that live
+        elsewhere travel once."""
+        return (
+            None if correspondences is None else self.squeeze(*correspondences),
+            None if text is None else self.cross_attn.text_rows(text),
+            None if image is None else self.cross_attn.image_rows(image),
+        )
+
     def squeeze(self, field: Tensor, validity: Tensor) -> Tensor:
         """Sin-cos field (B, L, F) and validity (B, L, 1) -> this block's code (B, L, squeeze width).
 

@@ -28,9 +28,10 @@ from openlyra.models.codec import Codec
 from openlyra.models.frame_packing import Layout
 from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.models.video_vae import StreamState
-from openlyra.training.world_data import PosedVideo
 from openlyra.training.world_network import walk_model
 from openlyra.training.world_settings import WorldTraining
+from openlyra.training.world_shards import ShardedVideo
+from openlyra.training.world_video import PosedVideo
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,24 +202,51 @@ class ClipCache:
     def __len__(self) -> int:
         return len(self.videos)
 
+    @property
+    def shards(self) -> tuple[int, ...] | None:
+        """Each clip's shard; None for plain files."""
+        found = tuple(video.shard for video in self.videos if isinstance(video, ShardedVideo))
+        return found or None
+
     def fill(self) -> int:
         """Make what is missing; returns how many were made."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        made = 0
-        for video in self.videos:
-            path = self.path(video)
-            if _mark(path) != self.mark:
-                cache_clip(video, self.vae, self.settings, path, self.mark)
-                made += 1
-        return made
+        return sum(self._made(video) for video in self.videos)
 
     def path(self, video: PosedVideo) -> Path:
         """File of a clip."""
         return self.folder / f"{video.name}.safetensors"
 
+    def _made(self, video: PosedVideo) -> bool:
+        path = self.path(video)
+        if _mark(path) == self.mark:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with video.opened() as plain:
+            cache_clip(plain, self.vae, self.settings, path, self.mark)
+        return True
+
     def _load(self, place: int) -> CachedClip:
         video = self.videos[place]
+        if self.shards is not None and self._made(video):
+            self._forget(self.path(video))
         return CachedClip(video.name, read_tensors(self.path(video)), self.layout)
+
+    def _forget(self, newest: Path) -> None:
+        """Delete what was made longest ago until the rest fits."""
+        room = int(self.settings.run.cache_gigabytes * 1e9)
+        files = sorted(self.folder.glob("*.safetensors"), key=_age)
+        sizes = {path: path.stat().st_size for path in files if path.is_file()}
+        for path in files:
+            if not room or sum(sizes.values()) <= room:
+                return
+            if path != newest:
+                path.unlink(missing_ok=True)
+                sizes.pop(path, None)
+
+
+def _age(path: Path) -> float:
+    """When a file was made; 0 for one that another process has deleted meanwhile."""
+    return path.stat().st_mtime if path.is_file() else 0.0
 
 
 def _mark(path: Path) -> str | None:

@@ -7,130 +7,35 @@
     depth/<id>.npz            inds (K,), data (K, H, W) z-depth; only frames that are asked for need to be there
     captions/<id>.safetensors optional: text embeddings (rows, width), named by the frame at which they begin
 
-Source: training specification, section 2.2. Captions replace its pickled ones. OpenEXR depth is not read.
+or shards of them (`world_shards`). Source: training specification, section 2.2; `world_released` reads what the release
+reads.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from openlyra.errors import InputError, OutputExistsError
-from openlyra.generation.lyra import resized
 from openlyra.geometry.camera import Camera
-from openlyra.geometry.trajectory_files import npz_bytes, pinhole, read_npz
+from openlyra.geometry.trajectory_files import npz_bytes
 from openlyra.media.atomic import write_bytes_atomic
-from openlyra.media.video import VideoWriter, probe_video, read_video
-from openlyra.memory.frame import MemoryFrame
-from openlyra.models.tensors import read_tensors
+from openlyra.media.video import VideoWriter
 from openlyra.runs import RunFolder
+from openlyra.training.world_shards import is_sharded, shard_problems, sharded_videos
+from openlyra.training.world_video import NAME, PosedVideo
 from openlyra.worlds.dataset import DepthWriter
 
 LIST = "all_filter.lst"
-NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]*")
 MAX_LIST_BYTES = 1 << 26
 
 
-@dataclass(frozen=True)
-class PosedVideo:
-    """One video of a data set; pictures and depth are read when asked for."""
-
-    folder: Path
-    """The data set."""
-    name: str
-    """Id of the video."""
-
-    def path(self, part: str, suffix: str = ".npz") -> Path:
-        """File of one modality."""
-        return self.folder / part / f"{self.name}{suffix}"
-
-    def cameras(self) -> Camera:
-        """(T,) cameras of the frames 0, 1, ... . Raises InputError for gaps and for poses that are not rigid."""
-        info = probe_video(self.path("rgb", ".mp4"))
-        inds, poses = self._indexed("pose", (4, 4))
-        other, lenses = self._indexed("intrinsics", (4,))
-        if not np.array_equal(inds, np.arange(len(inds))) or not np.array_equal(inds, other):
-            raise InputError(f"{self.path('pose')}: frames 0, 1, 2, ... are needed, the same as in intrinsics")
-        if len(inds) > info.frames:
-            raise InputError(f"{self.path('pose')}: {len(inds)} poses for {info.frames} frames of video")
-        matrices = np.stack([pinhole(*(float(value) for value in lens)) for lens in lenses])
-        cameras = Camera(poses.astype(np.float64), matrices, info.width, info.height)
-        cameras.validate(str(self.path("pose")))
-        return cameras
-
-    def images(self, count: int) -> Iterator[np.ndarray]:
-        """The first `count` frames, uint8 (H, W, 3). Raises InputError when the video is shorter."""
-        seen = 0
-        for image in read_video(self.path("rgb", ".mp4")):
-            if seen == count:
-                return
-            seen += 1
-            yield image
-        if seen < count:
-            raise InputError(f"{self.path('rgb', '.mp4')}: has {seen} frames; {count} are needed")
-
-    def depth(self, frames: Sequence[int]) -> np.ndarray:
-        """(K, H, W) float32 z-depth of these frames, 0 where unknown. Raises InputError for a frame without depth."""
-        inds, data = self._indexed("depth", None)
-        place = {int(index): i for i, index in enumerate(inds)}
-        if missing := [index for index in frames if index not in place]:
-            raise InputError(f"{self.path('depth')}: has no frame {missing[0]}, which is needed")
-        chosen = data[[place[index] for index in frames]].astype(np.float32)
-        return np.where(np.isfinite(chosen) & (chosen > 0), chosen, np.float32(0))
-
-    def captions(self) -> dict[int, Tensor]:
-        """Text embeddings (rows, width) by the frame at which they begin; empty when there are none."""
-        path = self.path("captions", ".safetensors")
-        if not path.is_file():
-            return {}
-        found = read_tensors(path)
-        if bad := [key for key in found if not key.isdigit() or found[key].dim() != 2]:
-            raise InputError(f"{path}: tensor '{bad[0]}' is not (rows, width) named by a frame number")
-        return {int(key): value.float() for key, value in sorted(found.items(), key=lambda item: int(item[0]))}
-
-    def frames(
-        self, cameras: Camera, wanted: Sequence[int], height: int, width: int
-    ) -> tuple[Tensor, list[MemoryFrame]]:
-        """All colours, uint8 (T, 3, height, width), and the wanted frames with depth, at the size of the networks.
-
-        Resizing is that of generation: `generation.lyra.resized`."""
-        depths = dict(zip(wanted, self.depth(wanted)))
-        colours, kept = [], []
-        for index, image in enumerate(self.images(len(cameras))):
-            depth = depths.get(index)
-            if depth is not None and depth.shape != image.shape[:2]:
-                raise InputError(f"{self.path('depth')}: {depth.shape} for a video of {image.shape[:2]} pixels")
-            depth = np.zeros(image.shape[:2], np.float32) if depth is None else depth
-            sky = np.zeros(depth.shape, np.bool_)
-            frame = resized(MemoryFrame(index, image, depth, depth > 0, sky, cameras[index]), height, width)
-            colours.append(torch.from_numpy(np.ascontiguousarray(frame.image.transpose(2, 0, 1))))
-            if index in depths:
-                kept.append(frame)
-        return torch.stack(colours), kept
-
-    def _indexed(self, part: str, shape: tuple[int, ...] | None) -> tuple[np.ndarray, np.ndarray]:
-        """`inds` and `data` of one modality, checked against each other."""
-        path = self.path(part)
-        arrays = read_npz(path)
-        if missing := sorted({"inds", "data"} - arrays.keys()):
-            raise InputError(f"{path}: has no array '{missing[0]}'; inds and data are needed")
-        inds, data = arrays["inds"], arrays["data"]
-        axes = 3 if shape is None else 1 + len(shape)
-        if inds.ndim != 1 or len(inds) == 0 or (np.diff(inds) <= 0).any() or inds.dtype.kind not in "iu":
-            raise InputError(f"{path}: inds must be growing frame numbers")
-        if data.ndim != axes or len(data) != len(inds) or (shape is not None and data.shape[1:] != shape):
-            raise InputError(f"{path}: data has shape {data.shape} for {len(inds)} frames")
-        return inds, data
-
-
 def open_dataset(folder: Path) -> list[PosedVideo]:
-    """The videos of a data set in the order of its list. Raises InputError when there is none."""
+    """The videos of a data set, or of its shards, in the order of its list. Raises InputError when there is none."""
+    if is_sharded(folder):
+        return sharded_videos(folder)
     path = folder / LIST
     if not path.is_file():
         raise InputError(f"{folder}: holds no {LIST}; give a data set such as `openlyra worlds make` writes")
@@ -146,25 +51,29 @@ def open_dataset(folder: Path) -> list[PosedVideo]:
 
 def check_dataset(folder: Path) -> list[str]:
     """One line for every video that cannot be trained on; empty when all is well. Reads everything once."""
-    problems = []
+    problems = shard_problems(folder) if is_sharded(folder) else []
     for video in open_dataset(folder):
         try:
-            cameras = video.cameras()
-            inds, depth = video._indexed("depth", None)
-            if depth.shape[1:] != (cameras.height, cameras.width):
-                raise InputError(
-                    f"{video.path('depth')}: {depth.shape[1:]} for {cameras.height}x{cameras.width} pixels"
-                )
-            if inds[-1] >= len(cameras):
-                raise InputError(f"{video.path('depth')}: frame {inds[-1]} has no pose")
-            if (known := float((np.isfinite(depth) & (depth > 0)).mean())) < 0.01:
-                raise InputError(f"{video.path('depth')}: only {100 * known:.1f} % of the pixels have a depth")
-            for _ in video.images(len(cameras)):
-                pass
-            video.captions()
+            with video.opened() as plain:
+                check_video(plain)
         except InputError as error:
             problems.append(f"{video.name}: {error}")
     return problems
+
+
+def check_video(video: PosedVideo) -> None:
+    """Read all of a video. Raises InputError for what would stop a training."""
+    cameras = video.cameras()
+    inds, depth = video.all_depth()
+    if depth.shape[1:] != (cameras.height, cameras.width):
+        raise InputError(f"{video.path('depth')}: {depth.shape[1:]} for {cameras.height}x{cameras.width} pixels")
+    if inds[-1] >= len(cameras):
+        raise InputError(f"{video.path('depth')}: frame {inds[-1]} has no pose")
+    if (known := float((np.isfinite(depth) & (depth > 0)).mean())) < 0.01:
+        raise InputError(f"{video.path('depth')}: only {100 * known:.1f} % of the pixels have a depth")
+    for _ in video.images(len(cameras)):
+        pass
+    video.captions()
 
 
 def write_video(

@@ -37,9 +37,12 @@ WARM_UP, AVERAGE = 10, 0.98
 class Distiller(WorldTrainer):
     """A trainer whose targets come from the network it starts from."""
 
-    def __init__(self, settings: WorldTraining, clip: Callable[[int], CachedClip], clips: int, vae: Codec) -> None:
+    def __init__(
+        self, settings: WorldTraining, clip: Callable[[int], CachedClip], clips: int, vae: Codec,
+        shards: tuple[int, ...] | None = None,
+    ) -> None:  # fmt: skip
         """See `WorldTrainer`; `run.start` is the teacher, `run.sampling_steps` the calls of the student."""
-        super().__init__(settings, clip, clips, vae)
+        super().__init__(settings, clip, clips, vae, shards)
         self.teacher, _, model = load_small(Path(settings.run.start))
         self.teacher.to(self.network.dtype)
         self.remaker = self.teacher

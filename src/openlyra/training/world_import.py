@@ -22,8 +22,9 @@ from openlyra.gaussians.video_frames import is_video, read_steady_frames
 from openlyra.geometry.trajectory_files import MAX_ARRAY_BYTES
 from openlyra.media.video import probe_video
 from openlyra.runs.folder import MANIFEST
-from openlyra.training.world_data import LIST, PosedVideo, import_run, write_video
+from openlyra.training.world_data import LIST, import_run, write_video
 from openlyra.training.world_released import read_released, released_names
+from openlyra.training.world_video import PosedVideo
 
 DEPTH_EVERY = 4
 """Depth is kept of frames whose place is a multiple of this: chunks end at such frames."""

@@ -12,11 +12,15 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
 
 from openlyra.errors import InputError
-from openlyra.models.tensors import read_tensors, write_tensors
+from openlyra.models.tensors import write_tensors
 from openlyra.sampling.flow import learning_rate_multiplier
+from openlyra.training.world_checkpoint import StoredState, write_parts
 from openlyra.training.world_settings import OptimiserSettings
+from openlyra.training.world_sharding import first_row, gather_again, own_rows, whole
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -24,8 +28,12 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 class Learner:
     """Trains the chosen parameters of a module; the others get no gradient at all."""
 
-    def __init__(self, module: nn.Module, settings: OptimiserSettings, steps: int) -> None:
-        """`steps`: length of the whole training, for the fall of the rate. Raises InputError if nothing trains."""
+    def __init__(self, module: nn.Module, settings: OptimiserSettings, steps: int, alone: bool = False) -> None:
+        """`steps`: length of the whole training, for the fall of the rate. `alone`: other ranks do not train with this
+        one. Raises InputError if nothing trains."""
+        self.together = dist.is_initialized() and not alone
+        self.sharded = isinstance(module, FSDPModule)
+        """Whether each rank keeps only some rows of every tensor; `weights`, `mean` and moments are these rows."""
         self.module, self.settings, self.steps = module, settings, steps
         self.step = 0
         self.trained: dict[str, nn.Parameter] = {}
@@ -36,7 +44,7 @@ class Learner:
                 self.trained[name] = parameter
         if not self.trained:
             raise InputError("optimiser.train and optimiser.freeze leave no parameter to train")
-        self.weights = {name: value.detach().float().clone() for name, value in self.trained.items()}
+        self.weights = {name: own_rows(value.detach()).float().clone() for name, value in self.trained.items()}
         self.mean = {name: value.clone() for name, value in self.weights.items()} if settings.average else {}
         matrices = [value for value in self.weights.values() if value.dim() >= 2]
         vectors = [value for value in self.weights.values() if value.dim() < 2]
@@ -63,12 +71,18 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         for name, parameter in self.trained.items():
             weight = self.weights[name]
-            weight.grad = torch.zeros_like(weight) if parameter.grad is None else parameter.grad.float()
-            if dist.is_initialized():
+            weight.grad = torch.zeros_like(weight) if parameter.grad is None else own_rows(parameter.grad).float()
+            if self.together and not self.sharded:
                 dist.all_reduce(weight.grad)
             torch.nan_to_num_(weight.grad, 0.0, 0.0, 0.0)
             parameter.grad = None
-        norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self.settings.clip)
+        gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.sharded:
+            square = norm.square()
+            dist.all_reduce(square)
+            norm = square.sqrt()
+        torch.nn.utils.clip_grads_with_norm_(list(self.weights.values()), self.settings.clip, norm)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
         self.optimiser.step()
@@ -80,57 +94,76 @@ class Learner:
         return float(norm)
 
     def averaged(self) -> dict[str, Tensor]:
-        """The module's state with the running mean of its trained weights (the weights themselves without a mean)."""
-        state = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
-        return state | {name: value.clone() for name, value in (self.mean or self.weights).items()}
+        """The module's state with the running mean of its trained weights (the weights themselves without a mean).
+
+        Whole tensors: with shards all ranks must call it."""
+        best = self.mean or self.weights
+        return {
+            name: whole(best[name] if name in best else own_rows(value), value).clone()
+            for name, value in _detached(self.module).items()
+        }
 
     def use_average(self, on: bool) -> None:
         """Let the module compute with the running mean, or with the weights that train."""
         self._show(self.mean if on and self.mean else self.weights)
 
     def save(self, path: Path) -> None:
-        """Write all that a continuation needs, whole or not at all."""
-        state = {"step": torch.tensor(self.step)}
-        state |= {
-            f"module.{name}": value for name, value in self.module.state_dict().items() if name not in self.trained
-        }
-        for name, value in self.weights.items():
-            state[f"weight.{name}"] = value.detach()
-            state |= {f"{key}.{name}": moment for key, moment in self.optimiser.state.get(value, {}).items()}
-        state |= {f"mean.{name}": value for name, value in self.mean.items()}
-        write_tensors(path, state)
+        """Write all that a continuation needs, whole or not at all. With shards all ranks must call it."""
+        state, first = {}, {}
+        for name, value in _detached(self.module).items():
+            if name not in self.trained and (isinstance(value, DTensor) or not self.sharded or dist.get_rank() == 0):
+                state[f"module.{name}"], first[f"module.{name}"] = own_rows(value), first_row(value)
+        for name, weight in self.weights.items():
+            kept = {f"weight.{name}": weight.detach()}
+            kept |= {f"{key}.{name}": moment for key, moment in self.optimiser.state.get(weight, {}).items()}
+            kept |= {f"mean.{name}": self.mean[name]} if self.mean else {}
+            state |= kept
+            first |= dict.fromkeys(kept, first_row(self.trained[name]))
+        if self.sharded:
+            write_parts(path, self.step, state, first)
+        else:
+            write_tensors(path, {"step": torch.tensor(self.step)} | state)
 
     def resume(self, path: Path) -> None:
-        """Read what `save` wrote. Raises InputError for another file, or one of another network or policy."""
-        state = read_tensors(path)
-        step = state.pop("step", None)
-        frozen = {name for name in self.module.state_dict() if name not in self.trained}
+        """Read what `save` wrote, with any number of ranks. Raises InputError for another file, or one of another
+        network or policy."""
+        state = StoredState(path)
+        own = _detached(self.module)
+        frozen = {name for name in own if name not in self.trained}
         wanted = {f"weight.{name}" for name in self.weights} | {f"mean.{name}" for name in self.mean}
         wanted |= {f"{key}.{name}" for name in self.weights for key in MOMENTS} | {f"module.{name}" for name in frozen}
-        if step is None or (odd := sorted(wanted ^ state.keys())):
-            raise InputError(f"{path}: is not a checkpoint of this training ({odd[0] if step is not None else 'step'})")
-        self.step = int(step)
-        own = self.module.state_dict()
+        if odd := sorted(wanted ^ state.names()):
+            raise InputError(f"{path}: is not a checkpoint of this training ({odd[0]})")
+
+        def rows(key: str, like: Tensor, whole_one: Tensor) -> Tensor:
+            total = whole_one.shape[0] if whole_one.dim() else 0
+            return state.get(key, like, first_row(whole_one), total)
+
+        self.step = state.step
         with torch.no_grad():
             for name in sorted(frozen):
-                own[name].copy_(_fitting(state[f"module.{name}"], own[name], name, path))
+                kept = own_rows(own[name])
+                kept.copy_(rows(f"module.{name}", kept, own[name]))
             for name, weight in self.weights.items():
-                weight.copy_(_fitting(state[f"weight.{name}"], weight, name, path))
-                self.optimiser.state[weight] = {key: state[f"{key}.{name}"].clone() for key in MOMENTS}
-            for name, value in self.mean.items():
-                value.copy_(_fitting(state[f"mean.{name}"], value, name, path))
+                parameter = self.trained[name]
+                weight.copy_(rows(f"weight.{name}", weight, parameter))
+                moments = {key: rows(f"{key}.{name}", weight, parameter) for key in MOMENTS if key != "step"}
+                steps = state.get(f"step.{name}", torch.zeros(()), 0, 0)
+                self.optimiser.state[weight] = {"step": steps.clone(), **{k: v.clone() for k, v in moments.items()}}
+                if self.mean:
+                    self.mean[name].copy_(rows(f"mean.{name}", weight, parameter))
         self._show(self.weights)
 
     @torch.no_grad()
     def _show(self, weights: dict[str, Tensor]) -> None:
         for name, parameter in self.trained.items():
-            parameter.copy_(weights[name])
+            own_rows(parameter).copy_(weights[name])
+        if self.sharded:
+            gather_again(self.module)
 
 
-def _fitting(value: Tensor, like: Tensor, name: str, path: Path) -> Tensor:
-    if value.shape != like.shape:
-        raise InputError(f"{path}: {name} has shape {tuple(value.shape)}; {tuple(like.shape)} is needed")
-    return value
+def _detached(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in module.state_dict().items()}
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

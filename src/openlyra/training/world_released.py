@@ -10,7 +10,6 @@ import io
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,8 @@ from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.lens import Lens
 from openlyra.media.video import MAX_FRAME_PIXELS, probe_video
-from openlyra.training.world_data import PosedVideo, open_dataset
+from openlyra.training.world_data import open_dataset
+from openlyra.training.world_video import PosedVideo
 
 MAX_PICTURE_BYTES = 1 << 28
 """Largest OpenEXR picture that is read."""
@@ -94,17 +94,16 @@ def _picture(archive: zipfile.ZipFile, index: int, path: Path) -> np.ndarray:
 
 def read_exr_depth(content: bytes, what: str) -> np.ndarray:
     """(H, W) float32 channel Z of an OpenEXR picture. Raises InputError; the header's size is checked first."""
-    openexr: Any
     try:
-        import OpenEXR as openexr
+        import OpenEXR
     except ImportError:
         raise InputError(f"{what}: reading OpenEXR needs the extra: pip install 'openlyra[exr]'") from None
     try:
-        header = openexr.File(io.BytesIO(content), header_only=True).header()
+        header = OpenEXR.File(io.BytesIO(content), header_only=True).header()
         (left, top), (right, bottom) = header["dataWindow"]
         if not 1 <= (int(right) - int(left) + 1) * (int(bottom) - int(top) + 1) <= MAX_FRAME_PIXELS:
             raise InputError(f"{what}: a data window from {left},{top} to {right},{bottom} is not read")
-        channels = openexr.File(io.BytesIO(content), separate_channels=True, num_threads=0).channels()
+        channels = OpenEXR.File(io.BytesIO(content), separate_channels=True, num_threads=0).channels()
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{what}: is not a readable OpenEXR picture ({error})".replace("\n", " ")) from None
     if "Z" not in channels:

@@ -49,6 +49,8 @@ class VaeSettings:
     """Channels of a latent."""
     steps: int = 1000
     """Training steps."""
+    videos: int = 0
+    """The first so many videos are what it learns from, all at once in memory; 0: all that are learned from."""
     batch: int = 1
     """Clips a step."""
     frames: int = 9
@@ -170,8 +172,16 @@ class RunSettings:
     """Threads of the networks; 0 leaves it to PyTorch."""
     gradient_checkpointing: bool = False
     """Compute blocks twice instead of keeping what they compute."""
+    shard: bool = False
+    """Divide weights, gradients and optimiser states among all ranks (FSDP2)."""
+    context_ranks: int = 1
+    """Ranks that share the tokens of one example; the batch is divided among groups of so many."""
     kept_megabytes: int = 512
     """Memory for inputs that were made before and may be drawn again."""
+    visits: int = 1
+    """With shards: steps in a row in which a place of the batch stays with its clip; making one costs seconds."""
+    cache_gigabytes: float = 0.0
+    """With shards: room for what is made of clips; the oldest are deleted and made anew when needed. 0: all is kept."""
     log_every: int = 20
     """Steps a line of log.jsonl."""
     save_every: int = 250
@@ -202,11 +212,14 @@ class WorldTraining:
         for name, value in (("height", data.height), ("width", data.width)):
             _require(value > 0 and value % CELL == 0, f"data.{name}", value, f"a multiple of {CELL}")
         _require(data.held_out >= 0, "data.held_out", data.held_out, "0 or more")
+        _require(vae.videos >= 0, "vae.videos", vae.videos, "0 or more")
+        _require(run.cache_gigabytes >= 0, "run.cache_gigabytes", run.cache_gigabytes, "0 or more")
         _require(vae.frames % 4 == 1, "vae.frames", vae.frames, "4n+1")
         for name, value in (
             ("data.frames", data.frames), ("vae.base_width", vae.base_width), ("vae.channels", vae.channels),
             ("vae.steps", vae.steps), ("vae.batch", vae.batch),
             ("vae.residual_blocks", vae.residual_blocks), ("run.steps", run.steps), ("run.batch", run.batch),
+            ("run.visits", run.visits), ("run.context_ranks", run.context_ranks),
             ("run.log_every", run.log_every), ("run.save_every", run.save_every),
             ("run.sampling_steps", run.sampling_steps), ("objective.memory_every", aim.memory_every),
         ):  # fmt: skip
@@ -270,7 +283,7 @@ def read_settings(path: Path) -> WorldTraining:
 SETTINGS = "settings.json"
 MAY_CHANGE = ("run.", "data.folder")
 """Beginnings of the settings that may differ when a training is resumed ..."""
-MUST_STAY = ("run.seed", "run.batch", "run.precision")
+MUST_STAY = ("run.seed", "run.batch", "run.precision", "run.visits")
 """... except these."""
 
 
@@ -325,9 +338,8 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         return tuple(value)
     if hint is float and type(value) is int:
         return float(value)
-    _require(
-        type(value) is hint, name, repr(value), {int: "an integer", float: "a number", str: "a text"}.get(hint, hint)
-    )
+    needed = {int: "an integer", float: "a number", str: "a text", bool: "true or false"}.get(hint, hint)
+    _require(type(value) is hint, name, repr(value), needed)
     return value
 
 

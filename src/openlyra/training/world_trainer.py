@@ -3,7 +3,7 @@
     train_world(read_settings(path), folder, resume=True)
 
 What a step learns from depends on the seed and the step alone, so an interrupted training goes on with the same bits.
-With `torchrun` every rank takes its share of the batch; gradients are added up, and rank 0 writes.
+With `torchrun` every rank takes its share of the batch, or of the tokens; gradients are added up, and rank 0 writes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from numpy.random import Generator
 from torch import Tensor
 
 from openlyra.errors import InputError
@@ -30,9 +31,20 @@ from openlyra.training.world_cache import CachedClip, ClipCache
 from openlyra.training.world_data import open_dataset
 from openlyra.training.world_learner import Learner
 from openlyra.training.world_network import new_network, save_network
-from openlyra.training.world_objective import Example, InputStore, draw_clip, draw_example, example_losses, generator
+from openlyra.training.world_objective import (
+    Example,
+    InputStore,
+    draw_clip,
+    draw_example,
+    example_losses,
+    generator,
+    predict,
+)
+from openlyra.training.world_ranks import Ranks
 from openlyra.training.world_rollout import roll_out, write_comparison
 from openlyra.training.world_settings import SETTINGS, WorldTraining, check_resumable, write_settings
+from openlyra.training.world_sharding import shard_network
+from openlyra.training.world_stream import streamed_clip
 from openlyra.training.world_vae import codec_psnr, train_vae
 
 CHECKPOINT, VAE_CHECKPOINT, LOG = "checkpoint.safetensors", "vae_checkpoint.safetensors", "log.jsonl"
@@ -43,20 +55,26 @@ BACKWARD = 2
 class WorldTrainer:
     """The video transformer with everything that a step needs."""
 
-    def __init__(self, settings: WorldTraining, clip: Callable[[int], CachedClip], clips: int, vae: Codec) -> None:
-        """`clip(i)` gives one of `clips` cached clips."""
+    def __init__(
+        self, settings: WorldTraining, clip: Callable[[int], CachedClip], clips: int, vae: Codec,
+        shards: tuple[int, ...] | None = None,
+    ) -> None:  # fmt: skip
+        """`clip(i)` gives one of `clips` cached clips; `shards` are their shards if they come in such."""
         self.settings, self.clip, self.vae = settings, clip, vae
         self.clips = learned(settings, clips)
         """Clips that are learned from: the first ones."""
         self.tried = 0 if self.clips == clips else self.clips
         """The clip along which walks are tried."""
-        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        if settings.run.batch % self.ranks:
-            raise InputError(f"run.batch is {settings.run.batch}; a multiple of {self.ranks} ranks is needed")
+        self.shards = None if shards is None else shards[: self.clips]
+        self.ranks = Ranks.now(settings.run.batch, settings.run.context_ranks)
         self.store = InputStore(settings.run.kept_megabytes)
         self.config, self.table = settings.network(), FlowTable.shifted(settings.objective.shift)
         self.network = new_network(self.config, settings)
         self.network.gradient_checkpointing = settings.run.gradient_checkpointing
+        self.network.context_parallel = self.ranks.context
+        self.sharded = settings.run.shard and self.ranks.count > 1
+        if self.sharded:
+            shard_network(self.network)
         self.learner = Learner(self.network, settings.optimiser, settings.run.steps)
         if settings.run.precision == "bfloat16":
             self.network.to(torch.bfloat16)
@@ -68,25 +86,40 @@ class WorldTrainer:
         """Steps done."""
         return self.learner.step
 
+    @property
+    def together(self) -> bool:
+        """Whether all ranks must take part when the network is used or stored, not only the first."""
+        return self.sharded or self.ranks.context is not None
+
+    def clip_for(self, step: int, place: int, random: Generator) -> int:
+        """The clip an example comes from: any, or with shards the next in this place's lane."""
+        if self.shards is None:
+            return draw_clip(self.clips, random)
+        run = self.settings.run
+        return streamed_clip(self.shards, run.batch, run.seed, step // run.visits, place)
+
     def draw(self, step: int) -> Example:
         """This rank's examples of a step."""
-        run, share = self.settings.run, self.settings.run.batch // self.ranks
+        run = self.settings.run
         mode = draw_mode(step, self.settings.objective, generator(run.seed, step))
         examples = []
-        for place in range(self.rank * share, (self.rank + 1) * share):
+        for place in self.ranks.places(run.batch):
             random = generator(run.seed, step, place)
-            clip = self.clip(draw_clip(self.clips, random))
+            clip = self.clip(self.clip_for(step, place, random))
             own = "plain" if mode == "augmented" and clip.chunks < 2 else mode
             chunk, changes = draw_chunk(clip.chunks, own, random), None
             if own == "augmented":
                 changes = remade_history(
                     clip, chunk - 1, self.settings, self.remaker, self.vae, self.table, random
                 )  # fmt: skip
-            examples.append(
-                draw_example(
-                    clip, chunk, self.settings, self.vae, self.table, random, own == "photo", changes, store=self.store
-                )
+            example = draw_example(
+                clip, chunk, self.settings, self.vae, self.table, random, own == "photo", changes, store=self.store
             )
+            if self.sharded and own != mode:
+                # Weights are gathered for the ranks that re-make a history now; all have to take part.
+                with torch.no_grad():
+                    predict(self.network, example, self.table.sigmas[example.place], self.config.image_width)
+            examples.append(example)
         return Example.batch(examples)
 
     def learn(self) -> dict[str, float]:
@@ -96,8 +129,9 @@ class WorldTrainer:
         rate = self.learner.rate
         norm = self.learner.learn(share)
         figures = torch.stack([share.detach(), plain.sum() / self.settings.run.batch])
-        if self.ranks > 1:
+        if self.ranks.count > 1:
             dist.all_reduce(figures)
+            figures /= self.ranks.count // self.ranks.groups
         return {"loss": float(figures[0]), "error": float(figures[1]), "norm": norm, "rate": rate}
 
     def losses(self, example: Example) -> tuple[Tensor, Tensor]:
@@ -107,12 +141,13 @@ class WorldTrainer:
         )  # fmt: skip
 
     def evaluate(self, folder: Path) -> dict[str, object]:
-        """Walk along a clip with the averaged weights; keeps a video and returns figures."""
+        """Walk along a clip with the averaged weights; keeps a video and returns figures. See `together`."""
         clip = self.clip(self.tried)
         self.learner.use_average(True)
         result = roll_out(self.network, self.vae, clip, self.settings, self.settings.run.evaluate_chunks)
         self.learner.use_average(False)
-        write_comparison(result, clip, folder / f"walk_{self.step:07d}.mp4")
+        if self.ranks.rank == 0:
+            write_comparison(result, clip, folder / f"walk_{self.step:07d}.mp4")
         by_chunk = [round(value, 2) for value in result.psnr]
         return {"walk_psnr": round(result.whole, 2), "by_chunk": by_chunk, "walk_seconds": round(result.seconds, 1)}
 
@@ -181,12 +216,13 @@ def train_world(
             write_settings(settings, output)
             vae = prepare_codec(settings, output, log.note, say)
             cache = open_cache(settings, vae, clips)
-            say(f"latents of {cache.fill()} videos made, {len(cache)} in {clips}")
+            if cache.shards is None:
+                say(f"latents of {cache.fill()} videos made, {len(cache)} in {clips}")
         if dist.is_initialized():
             dist.barrier()
         vae = load_codec(output / "vae")
         cache = open_cache(settings, vae, clips)
-        trainer = make(settings, cache.clip, len(cache), vae)
+        trainer = make(settings, cache.clip, len(cache), vae, cache.shards)
         if (output / CHECKPOINT).is_file():
             trainer.learner.resume(output / CHECKPOINT)
         say(f"training from step {trainer.step}; figures go to {output}/{LOG}")
@@ -215,12 +251,14 @@ def prepare_codec(
 
 
 def small_videos(settings: WorldTraining) -> list[Tensor]:
-    """Videos that are learned from, at the size of the networks, uint8 (T, 3, H, W)."""
+    """Videos that the auto-encoder learns from, at the size of the networks, uint8 (T, 3, H, W)."""
     data, found = settings.data, []
     videos = open_dataset(Path(data.folder))
-    for video in videos[: learned(settings, len(videos))]:
-        cameras = video.cameras()
-        found.append(video.frames(cameras[: min(data.frames, len(cameras))], [], data.height, data.width)[0])
+    count = learned(settings, len(videos))
+    for video in videos[: min(count, settings.vae.videos or count)]:
+        with video.opened() as plain:
+            cameras = plain.cameras()
+            found.append(plain.frames(cameras[: min(data.frames, len(cameras))], [], data.height, data.width)[0])
     return found
 
 
@@ -246,8 +284,10 @@ def _loop(trainer: WorldTrainer, output: Path, log: Log, first: bool) -> None:
             speed = (step - before) * run.batch / max(time.monotonic() - began, 1e-9)
             speeds = {"examples_per_second": round(speed, 3), "gflops": round(speed * trainer.operations() / 1e9, 2)}
             log.note({"step": step, **values, **speeds})
-        if first and (step % run.save_every == 0 or last):
+        if (first or trainer.sharded) and (step % run.save_every == 0 or last):
             trainer.learner.save(output / CHECKPOINT)
-            save_network(trainer.learner.averaged(), trainer.settings, output)
-        if first and (last or (run.evaluate_every and step % run.evaluate_every == 0)):
+            averaged = trainer.learner.averaged()
+            if first:
+                save_network(averaged, trainer.settings, output)
+        if (first or trainer.together) and (last or (run.evaluate_every and step % run.evaluate_every == 0)):
             log.note({"step": step, **trainer.evaluate(output)})

@@ -49,7 +49,7 @@ class VaeTrainer:
             final=0.02,
             average=0.0,
         )
-        self.learner = Learner(self.network, how, own.steps)
+        self.learner = Learner(self.network, how, own.steps, alone=True)
 
     def clips(self, step: int) -> Tensor:
         """(B, 3, frames, H, W) in [-1, 1]: the clips of a step."""
