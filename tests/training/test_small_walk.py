@@ -21,7 +21,7 @@ from openlyra.runs import RunFolder
 from openlyra.training.world_trainer import train_world
 from runs_for_tests import outputs
 
-OPTIONS = {"generator": "lyra", "size": "64x96", "frames": 11, "depth": "layout", "strength": 0.6}
+OPTIONS = {"generator": "lyra", "size": "64x96", "frames": 11, "depth": "layout", "path": "pan-right"}
 """Three chunks of four frames, of which the last is cut short."""
 
 
@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def walked(photo: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("walked") / "run"
-    arguments = ["--generator", "lyra", "--size", "64x96", "--frames", "11", "--depth", "layout", "--strength", "0.6"]
+    arguments = ["--generator", "lyra", "--size", "64x96", "--frames", "11", "--depth", "layout", "--path", "pan-right"]
     assert main(["create", str(photo), "-o", str(folder), "--quiet", "--model", str(model), *arguments]) == 0
     return folder
 
@@ -49,9 +49,7 @@ def test_a_run_is_complete_and_keeps_the_photos_detail(photo: Path, walked: Path
     # What the photo shows is carried in the same way by both; only the paint differs.
     difference = np.abs(run.read_frame(10).astype(int) - same.frame(10)).max(-1)
     assert np.median(difference) == 0 and difference.max() > 20
-    # The paint is the network's: smooth, since its frames are six times smaller than the walk's.
-    painted = [frame for frame in run.remembered()[1:] if frame.valid.sum() > 50]
-    assert painted
+    assert any(frame.valid.sum() > 300 for frame in run.remembered()[1:])
 
 
 def test_interrupted_anywhere_it_ends_with_the_same_bytes(

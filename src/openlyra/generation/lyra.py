@@ -22,7 +22,7 @@ from openlyra.generation.conditioning import ConditioningSettings, small_conditi
 from openlyra.generation.denoise import SeededNoise, VideoNetwork
 from openlyra.generation.latent_store import LatentStore
 from openlyra.generation.latent_walk import DepthSource, LatentWalk, WalkSettings, WalkState
-from openlyra.generation.lyra_models import ModelInfo, model_info, working_size
+from openlyra.generation.lyra_models import NANO_NAME, ModelInfo, model_info, working_size
 from openlyra.generation.measured_depth import MeasuredDepth
 from openlyra.generation.small_detail import carry_detail
 from openlyra.generation.walk_frames import RunFrames, SmallFrames, WalkFrames, scaled
@@ -41,8 +41,8 @@ MOST_STEPS = 1000
 class LyraSettings:
     """How the lyra generator walks."""
 
-    model: str = "toy"
-    """`toy`, or a folder with converted weights."""
+    model: str = NANO_NAME
+    """`nano` (inside the package), a folder that `openlyra train world` or `openlyra models convert` made, or `toy`."""
     captions: str | None = None
     """A text for all chunks, or a JSON file with a text a chunk by frame index."""
     steps: int | None = None
