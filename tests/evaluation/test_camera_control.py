@@ -51,3 +51,4 @@ def test_a_video_that_obeys_is_told_from_one_that_does_not() -> None:
     for bad in (still, other):
         assert bad.reprojection > 10 * good.reprojection and bad.translation > 3 * good.translation
     assert 1.3 < still.rotation < 1.7  # two frames turn 1.5 degrees
+    assert camera_error(np.zeros_like(truth.images), truth).rotation == still.rotation  # nothing to see: it stands

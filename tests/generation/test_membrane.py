@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from openlyra.generation.membrane import membrane, nearest_labels, plate
+from openlyra.generation.membrane import membrane, membranes, nearest_labels, plate
 
 
 def hole_in_the_middle(height: int = 48, width: int = 64) -> np.ndarray:
@@ -58,3 +59,14 @@ def test_nearest_labels() -> None:
     labels, seeds = np.zeros((1, 7), int), np.zeros((1, 7), bool)
     labels[0, [1, 6]], seeds[0, [1, 6]] = (4, 9), True
     np.testing.assert_array_equal(nearest_labels(labels, seeds), [[4, 4, 4, 4, 9, 9, 9]])
+
+
+@pytest.mark.parametrize("size", [(3, 3), (5, 30), (33, 17)])
+def test_many_pictures_are_filled_as_each_alone(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    values, holes = rng.normal(size=(5, *size, 3)).astype(np.float32), rng.random((5, *size)) < 0.5
+    holes[0], holes[1], holes[2, : size[0] - 1] = True, False, True
+    given = values.copy()
+    alone = np.stack([membrane(value, hole, 6) for value, hole in zip(values, holes)])
+    np.testing.assert_array_equal(membranes(values, holes, 6), alone)
+    np.testing.assert_array_equal(values, given)

@@ -51,7 +51,7 @@ def watch_memory(path: Path) -> None:
             for value in self.network.parameters():
                 if hasattr(value, "to_local"):
                     continue
-                seen[value.untyped_storage().data_ptr() or id(value)] = value.untyped_storage()
+                seen[value.untyped_storage()._cdata] = value.untyped_storage()  # freed ones have no bytes
             alive = sum(storage.nbytes() for storage in seen.values())
             most.update(most=max(most["most"], rest + alive), rest=rest)
             path.parent.mkdir(parents=True, exist_ok=True)

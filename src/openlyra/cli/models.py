@@ -13,7 +13,7 @@ from openlyra.errors import InputError
 
 if TYPE_CHECKING:
     from openlyra.models.lyra_config import LyraConfig
-    from openlyra.models.plan import Machine
+    from openlyra.models.plan import Machine, Work
 
 Accepted = Annotated[tuple[str, ...], tyro.conf.arg(name="accept-license")]
 
@@ -178,6 +178,10 @@ class PlanCommand:
     """Sampler steps a chunk of 80 frames; 4 with the distilled adapter."""
     guidance: bool = True
     """Two calls of the network a step; the distilled adapter needs one."""
+    train_gpus: int = 0
+    """Plan a training on so many of these GPUs instead (docs/training.md has the terms)."""
+    context_ranks: int = 1
+    """In a training, GPUs that share the tokens of an example."""
     json: bool = False
     """Print it as JSON."""
 
@@ -187,6 +191,8 @@ class PlanCommand:
 
         height, width = frame_size(self.size)
         work, machine = Work(height, width, self.steps, self.guidance), self.machine()
+        if self.train_gpus:
+            return self._training(work, machine)
         if self.json:
             every = plans(work, machine=machine)
             print_json([{**asdict(plan), "gpu_bytes": plan.gpu_bytes, "fits": fits(plan, machine)} for plan in every])
@@ -199,6 +205,22 @@ class PlanCommand:
         print("\n".join(table(work, machine)))
         best = choose(work, machine)
         print(f"runs with: {best.name}")
+        return 0
+
+    def _training(self, work: Work, machine: Machine) -> int:
+        from openlyra.models.plan_training import TrainingLayout, training_lines, training_plan
+
+        work.check()
+        layout = TrainingLayout(self.train_gpus, self.context_ranks)
+        plan = training_plan(work.height, work.width, machine, layout)
+        if self.json:
+            print_json({**asdict(plan), "gpu_bytes": plan.gpu_bytes, "step_seconds": plan.step_seconds})
+            return 0
+        print(
+            f"the 14B network on {self.train_gpus} GPUs, {self.context_ranks} to an example, sharded, "
+            f"{work.height}x{work.width}; predicted, not measured"
+        )
+        print("\n".join(training_lines(plan, machine)))
         return 0
 
     def machine(self) -> Machine:

@@ -23,6 +23,8 @@ HUBER = 0.03
 """Difference of brightness from which pixels count less: what appears or is wrong must not pull."""
 FEWEST = 40
 """Pixels that must overlap."""
+NOTHING = 1e-12
+"""Below this a picture has no structure that could be aligned; it then counts as standing still."""
 STEP = 2
 """Frames between the two."""
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -96,7 +98,7 @@ class _Fit:
         return moved
 
     def _step(self, moved: np.ndarray) -> np.ndarray | None:
-        """Twist (6,) that lowers the difference; None when too little overlaps."""
+        """Twist (6,) that lowers the difference; None when too little overlaps, or there is nothing to see."""
         x, y, z = (self.points @ moved[:3, :3].T + moved[:3, 3]).T
         front = np.maximum(z, 1e-3)
         column, row = self.k[0, 0] * x / front + self.k[0, 2] - 0.5, self.k[1, 1] * y / front + self.k[1, 2] - 0.5
@@ -115,6 +117,8 @@ class _Fit:
         wrong = wrong - np.median(wrong)
         weight = HUBER / np.maximum(np.abs(wrong), HUBER)
         matrix = (slopes * weight[:, None]).T @ slopes
+        if np.trace(matrix) < NOTHING:
+            return None
         # Points at infinity say nothing about the move; a little stiffness keeps it where it is.
         matrix[np.diag_indices(6)] += 1e-6 * np.trace(matrix)
         return np.asarray(-np.linalg.solve(matrix, (slopes * weight[:, None]).T @ wrong))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.generation.history import chunk_start, latent_frame, recent_latents, retrieval_offsets
-from openlyra.generation.membrane import membrane
+from openlyra.generation.membrane import membranes
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.rays import camera_condition
 from openlyra.geometry.warp_types import WarpConfig
@@ -220,8 +220,8 @@ def warped_memory(
         color = np.where(taken[:, None], np.asarray(seen.values), color)
         depth = np.where(taken, near, depth)
     landed = np.isfinite(depth)
-    filled = [membrane(seen.transpose(1, 2, 0), ~there, FILL_STEPS) for seen, there in zip(color, landed)]
-    return np.stack(filled).transpose(0, 3, 1, 2), landed
+    filled = membranes(color.transpose(0, 2, 3, 1), ~landed, FILL_STEPS)
+    return filled.transpose(0, 3, 1, 2), landed
 
 
 def cell_shares(landed: np.ndarray) -> Tensor:

@@ -30,11 +30,21 @@ def write_parts(path: Path, step: int, rows: Mapping[str, Tensor], first: Mappin
     dist.barrier()
     if rank == 0:
         write_tensors(path, {"step": torch.tensor(step)}, {PARTS: str(count)})
-        wanted = {_part(path, step, other) for other in range(count)}
-        for old in path.parent.glob(f"{path.stem}-*-*.safetensors"):
-            if old not in wanted:
-                old.unlink()
+        _tidy(path, {_part(path, step, other) for other in range(count)})
     dist.barrier()
+
+
+def write_whole(path: Path, step: int, tensors: Mapping[str, Tensor]) -> None:
+    """Write all of every tensor, from one process."""
+    write_tensors(path, {"step": torch.tensor(step)} | dict(tensors))
+    _tidy(path, set())
+
+
+def _tidy(path: Path, wanted: set[Path]) -> None:
+    """Delete parts of earlier checkpoints, which no longer count."""
+    for old in path.parent.glob(f"{path.stem}-*-*.safetensors"):
+        if old not in wanted:
+            old.unlink()
 
 
 def _part(path: Path, step: int, rank: int) -> Path:

@@ -16,9 +16,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from openlyra.errors import InputError
-from openlyra.models.tensors import write_tensors
 from openlyra.sampling.flow import learning_rate_multiplier
-from openlyra.training.world_checkpoint import StoredState, write_parts
+from openlyra.training.world_checkpoint import StoredState, write_parts, write_whole
 from openlyra.training.world_settings import OptimiserSettings
 from openlyra.training.world_sharding import first_row, gather_again, own_rows, whole
 
@@ -63,12 +62,18 @@ class Learner:
         )
 
     def learn(self, loss: Tensor) -> float:
-        """One step down the gradient of this rank's share of the loss; returns the norm of the whole gradient.
+        """One step down the gradient of this rank's share of the loss; returns the norm of the whole gradient."""
+        self.backward(loss)
+        return self.follow()
 
-        Gradients of all ranks are added. What is not finite counts as 0."""
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of this rank's share of the loss."""
         for parameter in self.trained.values():
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def follow(self) -> float:
+        """One step down that gradient; returns its norm. Gradients of all ranks are added; what is not finite is 0."""
         for name, parameter in self.trained.items():
             weight = self.weights[name]
             weight.grad = torch.zeros_like(weight) if parameter.grad is None else own_rows(parameter.grad).float()
@@ -122,7 +127,7 @@ class Learner:
         if self.sharded:
             write_parts(path, self.step, state, first)
         else:
-            write_tensors(path, {"step": torch.tensor(self.step)} | state)
+            write_whole(path, self.step, state)
 
     def resume(self, path: Path) -> None:
         """Read what `save` wrote, with any number of ranks. Raises InputError for another file, or one of another
