@@ -259,13 +259,20 @@ def _land(points, used, pixels, poses, intrinsics, start, size, compat, out, far
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _depth_weight(z, farthest, sharpness, compat):
-    """Soft z-buffer weight: exp(-sharpness) at `farthest`, 1 at the camera."""
+def _depth_range(farthest, compat):  # type: ignore[no-untyped-def]
+    """What `_depth_weight` divides by; the same for all points of a target, and a logarithm."""
+    one = type(farthest)(1)
+    return np.log(one + farthest) + type(farthest)(1e-7) if compat else np.log1p(farthest)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _depth_weight(z, depth_range, sharpness, compat):  # type: ignore[no-untyped-def]
+    """Soft z-buffer weight: exp(-sharpness) at the farthest depth, 1 at the camera."""
     one = type(z)(1)
     if compat:
-        exponent = type(z)(sharpness) * np.log(one + z) / (np.log(one + farthest) + type(z)(1e-7))
+        exponent = type(z)(sharpness) * np.log(one + z) / depth_range
         return one / (np.exp(min(exponent, type(z)(80))) + type(z)(1e-7))
-    return np.exp(-type(z)(sharpness) * np.log1p(z) / np.log1p(farthest))
+    return np.exp(-type(z)(sharpness) * np.log1p(z) / depth_range)
 
 
 @numba.njit(cache=True, parallel=True, nogil=True, error_model="numpy")
@@ -279,6 +286,7 @@ def _paint(values, landing, farthest, start, bands, constants, compat, clamp, ou
         first, last = band * height // bands, (band + 1) * height // bands
         source = 0 if values.shape[0] == 1 else start + index
         sums = np.zeros(((last - first) * width, channels + 2), np.float32)
+        depth_range = _depth_range(farthest[index], compat)
         for p in range(total):
             x, y, z = landing[index, p, 0], landing[index, p, 1], landing[index, p, 2]
             # Also false for NaN; the margin keeps the integer conversion in range.
@@ -288,7 +296,7 @@ def _paint(values, landing, farthest, start, bands, constants, compat, clamp, ou
             fx, fy = x - np.floor(x), y - np.floor(y)
             # Integer positions: the reference deposits the full weight twice on the same pixel.
             double_x, double_y = compat and fx == 0, compat and fy == 0
-            near = _depth_weight(z, farthest[index], sharpness, compat)
+            near = _depth_weight(z, depth_range, sharpness, compat)
             for i in range(2):
                 row = top if i == 0 or double_y else top + 1
                 down = 1 - fy if i == 0 or double_y else fy
