@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from openlyra.evaluation.camera_control import camera_error, motion
 from openlyra.evaluation.true_walk import TrueWalk
@@ -50,5 +51,7 @@ def test_a_video_that_obeys_is_told_from_one_that_does_not() -> None:
     assert good.reprojection < 0.1 and good.rotation < 0.1 and good.translation < 0.5
     for bad in (still, other):
         assert bad.reprojection > 10 * good.reprojection and bad.translation > 3 * good.translation
+    flat = camera_error(np.full_like(truth.images, 90), truth)
+    assert flat.rotation == pytest.approx(still.rotation, abs=0.1)  # nothing moves in it either
     assert 1.3 < still.rotation < 1.7  # two frames turn 1.5 degrees
     assert camera_error(np.zeros_like(truth.images), truth).rotation == still.rotation  # nothing to see: it stands
