@@ -13,7 +13,7 @@ from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.poses import se3_exp
-from openlyra.reconstruction import settled
+from openlyra.reconstruction.refined import settled
 from photo_room import room_cameras
 
 CAMERAS = room_cameras(6, 40, 56)

@@ -69,21 +69,22 @@ class CreateSettings:
     seed: int = 0
     """Seed of all random choices."""
     quality: Literal["preview", "web", "full"] = "web"
-    """Largest number of Gaussians: preview 500,000, web 2,000,000, full as many as there are."""
+    """Largest number of Gaussians: preview 500,000, web 2,000,000, full 10,000,000."""
     fit: Literal["crop", "pad"] = "crop"
     """How a photo of another shape meets the size: cut what exceeds, or keep all of it and imagine the borders."""
     fov: float | None = None
     """Vertical field of view of the whole photo in degrees; from EXIF or estimated if not given."""
     model: str | None = None
-    """lyra: `toy` (small random weights, to try the whole way out) or a folder with converted weights."""
+    """lyra: nano (small, inside the package) if not given; a folder with weights, trained here or converted; or toy
+    (small random weights, to try the whole way out)."""
     captions: str | None = None
     """lyra: a text, or a JSON file {"0": "...", "81": "..."} with a text for each stretch of 80 new frames."""
     steps: int | None = None
-    """lyra: network calls for each stretch; 35 for the released weights if not given, 4 for the toy."""
+    """lyra: network calls for each stretch; the model's own number if not given (35 for the released weights)."""
     guidance: float | None = None
     """lyra: how strongly the captions steer; 5 for the released weights if not given; 1 halves the work."""
     fast: bool = False
-    """lyra: the four-step sampler, for weights with the distilled adapter."""
+    """lyra: the four-step sampler, for weights that were distilled."""
     inpaint_model: str | None = None
     """inpaint: Hub id or folder of a diffusers inpainting pipeline."""
     accept_license: str = ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,8 @@ def test_evaluate_and_doctor(toy_run: Path, capsys: pytest.CaptureFixture[str], 
     recorded = json.loads((copy / "run.json").read_text())["outputs"]["report.json"]
     assert recorded == sha256(copy / "report.json")
     assert main(["doctor"]) == 0
+
+
+def test_the_package_runs_as_a_module(capfd: pytest.CaptureFixture[str]) -> None:
+    assert subprocess.run([sys.executable, "-m", "openlyra", "info", "nothing.ply"], check=False).returncode == 2
+    assert capfd.readouterr().err == "openlyra: nothing.ply: does not exist\n"

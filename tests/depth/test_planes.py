@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
-from openlyra.depth.planes import flatten_planes
+from openlyra.depth.planes import flatten_planes, opened
 
 
 def corner(rows: int = 96, columns: int = 128) -> tuple[np.ndarray, np.ndarray]:
@@ -43,3 +44,10 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     true, _ = corner()
     noisy = (true * np.random.default_rng(0).uniform(0.97, 1.03, true.shape)).astype(np.float32)
     assert flatten_planes(noisy).tobytes() == flatten_planes(noisy).tobytes()
+
+
+def test_the_quick_opening_is_that_of_scipy() -> None:
+    random = np.random.default_rng(0)
+    for share in (0.6, 0.9, 1.0):
+        mask = random.random((23, 31)) < share
+        np.testing.assert_array_equal(opened(mask), ndimage.binary_opening(mask, np.ones((3, 3))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,21 @@ def test_the_budget_is_kept_from_below_and_above(budget: int) -> None:
     assert counts[-1] > start.count if budget > start.count else counts[-1] == budget
 
 
+def test_a_deadline_shortens_the_schedule_and_nothing_else() -> None:
+    frames = pictures(true_scene(), path())
+    start, settings = disturbed(true_scene()), replace(QUICK, steps=50, relocate_every=10)
+    free, early = (optimise(start, frames, settings, deadline=now) for now in (None, time.perf_counter() + 3600))
+    assert free.steps == early.steps == 50 and free.gaussians.means.tobytes() == early.gaussians.means.tobytes()
+    late = optimise(start, frames, settings, deadline=time.perf_counter())
+    assert late.steps == 30 and mean_psnr(late.gaussians, frames) > mean_psnr(start, frames) + 2
+    begin = time.process_time()
+    long, short = (
+        optimise(start, frames, replace(settings, steps=100_000), deadline=time.perf_counter() + 2, reserve=reserve)
+        for reserve in (0, 100_000)
+    )
+    assert long.steps > short.steps == 30 and time.process_time() - begin < 8
+
+
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     frames = pictures(true_scene(), path(), depth=np.full((6, HEIGHT, WIDTH), 4.0, np.float32))
     start = disturbed(true_scene())
@@ -103,6 +119,8 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     assert whole.cameras.world_from_camera.tobytes() == rest.cameras.world_from_camera.tobytes()
     with pytest.raises(InputError, match="other frames or settings"):
         optimise(start, frames, replace(settings, seed=1), checkpoint=checkpoint)
+    anew = optimise(start, frames, replace(settings, seed=1), checkpoint=checkpoint, anew=True)
+    assert anew.steps == 24 and anew.gaussians.means.tobytes() != whole.gaussians.means.tobytes()
     checkpoint.write_bytes(b"\xff" * 40)
     with pytest.raises(InputError, match="not a readable checkpoint"):
         optimise(start, frames, settings, checkpoint=checkpoint)

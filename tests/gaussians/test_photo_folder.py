@@ -105,7 +105,10 @@ def skew(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda c: c["frames"][1].update(file_path="images/gone.png"), "frame 1: the photo .*gone.png does not exist"),
+        (
+            lambda c: [frame.update(file_path=f"images/gone{i}.png") for i, frame in enumerate(c["frames"][1:])],
+            "2 of 3 photos do not exist, first .*gone0.png; at least 2",
+        ),
         (lambda c: c["frames"][1].pop("file_path"), "frame 1: file_path is missing"),
         (lambda c: c.update(k5=0.1), "lens distortion k5 = 0.1 is not supported"),
         (lambda c: c.update(k1=-40.0), "lens distortion k1 = -40: the lens folds"),
@@ -186,3 +189,24 @@ def test_mixed_shapes_follow_the_commoner(folder: Path) -> None:
     wide, tall = frames.cameras.intrinsics[0], frames.cameras.intrinsics[2]
     np.testing.assert_allclose(tall[0, 0], wide[0, 0] * 64 / 48)
     np.testing.assert_allclose(tall[:2, 2], [32, 24])
+
+
+def test_missing_photos_are_left_out(folder: Path) -> None:
+    (folder / "images" / "00001.png").unlink()
+    with pytest.warns(UserWarning, match=r"1 of 3 photos do not exist, first .*00001\.png; left out"):
+        photos = list_photos(folder)
+    assert [file.name for file in photos.files] == ["00000.png", "00002.png"]
+    cameras = read_photos(photos, 48, 64).cameras
+    stated = [
+        np.array(frame["transform_matrix"]) for frame in json.loads((folder / "transforms.json").read_text())["frames"]
+    ]
+    np.testing.assert_allclose(cameras.center, [stated[0][:3, 3], stated[2][:3, 3]], atol=1e-9)
+
+
+def test_a_point_cloud_is_named(folder: Path) -> None:
+    edit(folder, lambda content: content.update(ply_file_path="sparse_pc.ply"))
+    with pytest.warns(UserWarning, match="sparse_pc.ply does not exist"):
+        assert list_photos(folder).cloud is None
+    (folder / "sparse_pc.ply").write_text("ply\n")
+    photos = list_photos(folder)
+    assert photos.cloud == folder / "sparse_pc.ply" == photos.select(np.array([2])).cloud

@@ -63,7 +63,7 @@ def hole_view(height: int, width: int) -> HoleView:
     flat = np.zeros((height, width), np.float32)
     known = GuidedImage(color, flat, np.zeros_like(mask), ~mask)
     target = GuidedImage(color, flat, np.zeros_like(mask), mask)
-    return HoleView(Camera.from_fov(*mask.shape, 1.0), target, known, None)  # type: ignore[arg-type]
+    return HoleView(0, Camera.from_fov(*mask.shape, 1.0), target, known, None)  # type: ignore[arg-type]
 
 
 def test_painting_follows_the_seed_and_the_size(pipeline_folder: Path) -> None:

@@ -137,3 +137,15 @@ def test_torch_twin(batch: tuple[int, ...], seed: int) -> None:
     np.testing.assert_allclose(
         target.numpy(), poses.look_at(twist[..., :3], twist[..., :3] + [0.1, 0.2, 1.0]), atol=1e-12
     )
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-9, 0.9e-4, 1.1e-4, 0.5])
+def test_gradients_of_the_exponential(size: float) -> None:
+    """Finite and right at 0 and on both sides of where the series takes over."""
+    twist = size * torch.tensor([0.3, -0.5, 0.2, 0.6, -0.64, 0.48], dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(poses.se3_exp, twist)
+    step = 1e-6
+    for k in range(6):
+        shift = step * torch.eye(6, dtype=torch.float64)[k]
+        slope = (poses.se3_exp(twist + shift) - poses.se3_exp(twist - shift)) / (2 * step)
+        np.testing.assert_allclose(jacobian[..., k].numpy(), slope.numpy(), atol=1e-8)

@@ -251,7 +251,7 @@ def test_what_was_trained_is_read_back(walls: Path, tmp_path: Path) -> None:
     network, codec, again = load_trained(tmp_path)
     assert again == how
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    clip = open_cache(how, codec, tmp_path).clip(0)
+    clip = open_cache(how, codec, tmp_path / "cache").clip(0)
     walked = roll_out(network, codec, clip, again)
     assert [round(value, 2) for value in walked.psnr] == lines[-1]["by_chunk"]
     with pytest.raises(InputError, match=r"was begun with optimiser.rate 0.003, not 0.1"):
@@ -317,7 +317,7 @@ def test_the_command_trains_and_refuses(walls: Path, tmp_path: Path, capsys: pyt
     assert main(arguments) == 0
     assert "done: " in capsys.readouterr().err
     assert codec_psnr(load_codec(out / "vae"), small_videos(settings(walls))) > 15
-    assert len(open_cache(settings(walls), load_codec(out / "vae"), out)) == 2
+    assert len(open_cache(settings(walls), load_codec(out / "vae"), out / "cache")) == 2
     assert main(arguments) == 2 and "--resume" in capsys.readouterr().err
     assert main([*arguments, "--resume"]) == 0
     assert main(["train", "world", str(config), "-o", str(tmp_path / "new"), "--resume"]) == 2

@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from openlyra.cli.console import Progress, Verbosity, print_json, say
-from openlyra.cli.warm_up import compiled, warm_up
+from openlyra.cli.warm_up import warm_up
 from openlyra.errors import InputError
 from openlyra.generation import load_generator
 from openlyra.world import CreateSettings, create
@@ -61,9 +61,7 @@ class CreateCommand:
 
     def _run(self) -> int:
         how = self.verbosity
-        if not compiled():
-            say("first run: compiling the fast parts for this machine takes about a minute, once", how)
-            warm_up()
+        warm_up("create", how)
         progress = Progress(how)
         try:
             world = create(self.photo, self.output, settings=self.settings, resume=self.resume,

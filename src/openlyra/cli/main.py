@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 
@@ -19,7 +21,9 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.create import CreateCommand
     from openlyra.cli.doctor import DoctorCommand
     from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateReconstructionCommand, EvaluateRunCommand
+    from openlyra.cli.evaluate_world import EvaluateWorldCommand
     from openlyra.cli.info import InfoCommand
+    from openlyra.cli.merge import MergeCommand
     from openlyra.cli.mesh import MeshCommand
     from openlyra.cli.models import models_app
     from openlyra.cli.reconstruct import ReconstructCommand
@@ -27,7 +31,9 @@ def commands() -> tyro.extras.SubcommandApp:
     from openlyra.cli.train import (
         TrainCheckCommand,
         TrainDepthCommand,
+        TrainDistilCommand,
         TrainImportCommand,
+        TrainPackCommand,
         TrainShardCommand,
         TrainWorldCommand,
     )
@@ -37,18 +43,22 @@ def commands() -> tyro.extras.SubcommandApp:
     app = tyro.extras.SubcommandApp()
     for name, command in {
         "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "convert": ConvertCommand,
-        "reconstruct": ReconstructCommand, "mesh": MeshCommand, "info": InfoCommand, "doctor": DoctorCommand,
+        "reconstruct": ReconstructCommand, "merge": MergeCommand, "mesh": MeshCommand, "info": InfoCommand,
+        "doctor": DoctorCommand,
     }.items():  # fmt: skip
         app.command(name=name)(command)
     evaluate = tyro.extras.SubcommandApp()
     evaluate.command(name="run")(EvaluateRunCommand)
     evaluate.command(name="reconstruction")(EvaluateReconstructionCommand)
     evaluate.command(name="depth")(EvaluateDepthCommand)
+    evaluate.command(name="world")(EvaluateWorldCommand)
     app.command(evaluate, name="evaluate")
     app.command(models_app(), name="models")
     train = tyro.extras.SubcommandApp()
     train.command(name="depth")(TrainDepthCommand)
     train.command(name="world")(TrainWorldCommand)
+    train.command(name="distil")(TrainDistilCommand)
+    train.command(name="pack")(TrainPackCommand)
     train.command(name="import")(TrainImportCommand)
     train.command(name="shard")(TrainShardCommand)
     train.command(name="check")(TrainCheckCommand)
@@ -63,6 +73,24 @@ def commands() -> tyro.extras.SubcommandApp:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit status: 0 done, 2 wrong input, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with warnings.catch_warnings():
+        warnings.showwarning = _one_line(warnings.showwarning)
+        return _run(given)
+
+
+def _one_line(others: Callable[..., None]) -> Callable[..., None]:
+    """Our own warnings as one line for people; those of other packages as Python shows them."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if category is UserWarning:
+            print(f"openlyra: warning: {message}", file=sys.stderr, flush=True)
+        else:
+            others(message, category, *where, **more)
+
+    return show
+
+
+def _run(given: Sequence[str]) -> int:
     try:
         command = commands().cli(prog="openlyra", description=DESCRIPTION, args=given)
         return int(command.run())
@@ -73,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 1
+    except MemoryError:
+        return _fail("out of memory; use a smaller --size, fewer frames or fewer Gaussians", given)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
             raise

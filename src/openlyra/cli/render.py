@@ -11,14 +11,13 @@ import tyro
 
 from openlyra.cli.console import Progress, Verbosity, print_json, say
 from openlyra.errors import InputError, OutputExistsError
+from openlyra.explorer.showcase import write_flight
 from openlyra.formats import read_gaussians
-from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
 from openlyra.generation.plan import is_preset
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.geometry.presets import measure_center_depth, preset
 from openlyra.geometry.trajectory_io import read_trajectory
-from openlyra.media.video import VideoWriter
 from openlyra.world import CreateSettings
 
 
@@ -59,11 +58,7 @@ class RenderCommand:
         path = self._path(gaussians)
         progress = Progress(self.verbosity)
         try:
-            with VideoWriter(self.output, path.fps, (path.cameras.height, path.cameras.width)) as video:
-                for index in range(len(path)):
-                    color = render(gaussians, path[index], self.background).color
-                    video.write(np.round(np.clip(color, 0, 1) * 255).astype(np.uint8))
-                    progress("frames", index + 1, len(path))
+            write_flight(gaussians, path, self.output, self.background, progress)
         finally:
             progress.close()
         if self.verbosity.json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,24 +88,103 @@ class TrainWorldCommand:
 
     def run(self) -> int:
         """Run it; returns the exit status."""
-        from openlyra.training.world_ranks import joined_ranks
         from openlyra.training.world_settings import read_settings
-        from openlyra.training.world_trainer import LOG, train_world
+        from openlyra.training.world_trainer import train_world
 
         settings = read_settings(self.config)
-        begun = (self.output / LOG).is_file()
-        if begun and not self.resume:
-            raise OutputExistsError(f"{self.output}: holds a training; continue it with --resume or give a new folder")
-        if self.resume and not begun:
-            raise InputError(f"{self.output}: holds no training to resume")
-        with joined_ranks() as rank:
-            try:
-                train_world(settings, self.output, lambda line: say(line, self.verbosity) if rank == 0 else None)
-            except KeyboardInterrupt:
-                say("interrupted; continue with --resume", self.verbosity)
-                return 130
-        if rank == 0:
-            say(f"done: {self.output}/transformer", self.verbosity)
+
+        def train(tell: Callable[[str], None]) -> None:
+            train_world(settings, self.output, tell)
+
+        return run_training(self.output, self.resume, self.verbosity, train)
+
+
+@dataclass(frozen=True)
+class TrainDistilCommand:
+    """Teach a trained video generator to make a chunk in few network calls. Interrupt at will, go on with --resume.
+
+    The student starts as a copy of the teacher and learns where the teacher's sampling ends, from the noise levels at
+    which it will be asked. The result is a folder like the teacher's, which walks with the few-step sampler.
+
+    Example: openlyra train distil training -o training-4 --steps 500
+    """
+
+    teacher: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """Folder that `openlyra train world` wrote; its data set and cache must still be there."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder for vae/, transformer/ (the results), checkpoints and log.jsonl."""
+    steps: int = 500
+    """Training steps."""
+    calls: int = 4
+    """Network calls a chunk of the student, a divisor of 1000."""
+    rate: float = 1e-4
+    """Highest learning rate."""
+    batch: int = 1
+    """Examples a step; of each one the student learns all its calls."""
+    threads: int = 0
+    """Threads of the networks; 0 leaves it to PyTorch."""
+    resume: bool = False
+    """Continue an interrupted distillation."""
+    verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        from openlyra.training.world_distil import distil_settings, distil_world
+
+        if self.steps < 1 or self.batch < 1 or not 0 < self.rate < 1:
+            raise InputError(
+                f"--steps {self.steps} --batch {self.batch} --rate {self.rate}: at least one step, one example and a "
+                "rate between 0 and 1 are needed"
+            )
+        settings = distil_settings(self.teacher, self.steps, self.calls, self.rate, self.batch)
+        settings = replace(settings, run=replace(settings.run, threads=self.threads))
+
+        def train(tell: Callable[[str], None]) -> None:
+            distil_world(settings, self.output, tell)
+
+        return run_training(self.output, self.resume, self.verbosity, train)
+
+
+def run_training(output: Path, resume: bool, how: Verbosity, train: Callable[[Callable[[str], None]], None]) -> int:
+    """Train on all ranks, in a folder that is new or resumed; returns the exit status."""
+    from openlyra.training.world_ranks import joined_ranks
+    from openlyra.training.world_trainer import LOG
+
+    begun = (output / LOG).is_file()
+    if begun and not resume:
+        raise OutputExistsError(f"{output}: holds a training; continue it with --resume or give a new folder")
+    if resume and not begun:
+        raise InputError(f"{output}: holds no training to resume")
+    with joined_ranks() as rank:
+        try:
+            train(lambda line: say(line, how) if rank == 0 else None)
+        except KeyboardInterrupt:
+            say("interrupted; continue with --resume", how)
+            return 130
+    if rank == 0:
+        say(f"done: {output}/transformer", how)
+    return 0
+
+
+@dataclass(frozen=True)
+class TrainPackCommand:
+    """Copy what a walk needs of a trained video generator, at half the size: matrices in bfloat16.
+
+    Example: openlyra train pack training -o my-model
+    """
+
+    folder: tyro.conf.Positional[Path]
+    """Folder of a training."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Folder to write; `openlyra create --generator lyra --model` takes it."""
+    verbosity: tyro.conf.OmitArgPrefixes[Verbosity] = Verbosity()
+
+    def run(self) -> int:
+        """Run it; returns the exit status."""
+        from openlyra.models.small_folder import pack
+
+        digest = pack(self.folder, self.output)
+        say(f"wrote {self.output}; SHA-256 of the network {digest}", self.verbosity)
         return 0
 
 

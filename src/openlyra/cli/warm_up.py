@@ -10,27 +10,44 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from openlyra.cli.console import Verbosity, say
 
-def compiled() -> bool:
-    """Whether the compiled parts are in numba's cache."""
+NEEDED = {
+    "create": ("*match_round*.nbi", "*warp_numba._paint*.nbi"),
+    "reconstruct": ("*multi_view._enlarge*.nbi", "*.blend_backward*.nbi", "*.color_backward*.nbi"),
+}
+"""What each command leaves in numba's cache when it was compiled for it."""
+
+
+def compiled(command: str) -> bool:
+    """Whether the parts that a command needs are in numba's cache."""
     import openlyra
 
     places = [Path(openlyra.__file__).parent, Path(os.environ.get("NUMBA_CACHE_DIR", Path.home() / ".cache" / "numba"))]
-    needed = ("*match_round*.nbi", "*warp_numba._paint*.nbi")
-    return all(any(next(place.rglob(name), None) for place in places if place.is_dir()) for name in needed)
+    return all(any(next(place.rglob(name), None) for place in places if place.is_dir()) for name in NEEDED[command])
 
 
-def warm_up() -> None:
-    """Compile everything that a run needs, in another process; its failure is not this run's."""
-    subprocess.run([sys.executable, "-m", __name__], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+def warm_up(command: str, how: Verbosity) -> None:
+    """Compile everything that a command needs, once, in another process; its failure is not this run's."""
+    if compiled(command):
+        return
+    say("first run: compiling the fast parts for this machine takes about a minute, once", how)
+    words = [sys.executable, "-m", __name__, command]
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
-def main() -> None:
-    """Make a tiny world of a made-up picture and throw it away."""
+def main(commands: Sequence[str]) -> None:
+    """Run commands on tiny made-up pictures and throw away what they make; all commands if none is named."""
+    for command in commands or NEEDED:
+        {"create": _create, "reconstruct": _reconstruct}[command]()
+
+
+def _create() -> None:
     from openlyra.media.image import write_image
     from openlyra.world import create
 
@@ -56,5 +73,26 @@ def _warp() -> None:
         forward_warp(colors, np.ones((1, 16, 16), np.float32), np.ones((1, 16, 16), bool), home, home)
 
 
+def _reconstruct() -> None:
+    """Views of a painted wall, each a few pixels further."""
+    from openlyra.gaussians.optimise import OptimiseSettings
+    from openlyra.geometry.camera import Camera, Trajectory
+    from openlyra.geometry.trajectory_io import write_trajectory
+    from openlyra.media.image import write_image
+    from openlyra.reconstruction import ReconstructSettings, reconstruct
+
+    wall = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    poses = np.tile(np.eye(4), (6, 1, 1))
+    poses[:, 0, 3] = 0.05 * np.arange(6)
+    cameras = Camera(poses, np.array([[80.0, 0, 48], [0, 80, 32], [0, 0, 1]]), 96, 64)
+    with tempfile.TemporaryDirectory(prefix="openlyra-warm-up-") as folder:
+        (Path(folder) / "images").mkdir()
+        for index in range(6):
+            write_image(Path(folder) / "images" / f"{index:05d}.png", wall[:, 4 * index : 4 * index + 96])
+        write_trajectory(Trajectory(cameras), Path(folder) / "transforms.json")
+        few = ReconstructSettings(held_out=3, optimise=OptimiseSettings(steps=2, sh_degree=1))
+        reconstruct(folder, Path(folder) / "scene.ply", settings=few)
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

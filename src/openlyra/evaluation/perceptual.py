@@ -9,6 +9,7 @@ Adelson 1991) of lightness and two opponent colours on four scales. Figures of d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,6 +26,8 @@ Features = Callable[[np.ndarray], Sequence[np.ndarray]]
 """From an image (H, W, 3) in [0, 1] to layers (h, w, C)."""
 
 SCALES = 4
+PATCH_LAYER = 2
+"""Layer of the encoder whose cells are patches of 8 pixels."""
 _FLOOR = 0.02
 """Feature length below which a pixel counts as flat, so that noise in flat areas is not blown up."""
 _OPPONENTS = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]])
@@ -64,12 +67,46 @@ FEATURES: dict[str, Features] = {"encoder": encoder, "pyramid": pyramid}
 DEFAULT_FEATURES = "encoder"
 
 
-def perceptual_distance(image: np.ndarray, reference: np.ndarray, features: str = DEFAULT_FEATURES) -> float:
-    """0 for equal images, at most 4. Images (H, W, 3), uint8 or in [0, 1]. InputError for a name."""
+def perceptual_distance(
+    image: np.ndarray, reference: np.ndarray, features: str = DEFAULT_FEATURES, mask: np.ndarray | None = None
+) -> float:
+    """0 for equal images, at most 4. Images (H, W, 3), uint8 or in [0, 1]. InputError for a name.
+
+    With `mask` (H, W) bool each cell of a layer counts by the share of its pixels that are in it; nan when none is."""
     if features not in FEATURES:
         raise InputError(f"perceptual features '{features}' do not exist; choose one of: {', '.join(FEATURES)}")
     layers = zip(FEATURES[features](as_unit(image)), FEATURES[features](as_unit(reference)))
-    return float(np.mean([((_unit(a) - _unit(b)) ** 2).sum(-1).mean() for a, b in layers]))
+    squares = [((_unit(a) - _unit(b)) ** 2).sum(-1) for a, b in layers]
+    if mask is None:
+        return float(np.mean([square.mean() for square in squares]))
+    if not mask.any():
+        return math.nan
+    return float(np.mean([np.average(square, weights=cell_shares(mask, square.shape)) for square in squares]))
+
+
+def cell_shares(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Share of the pixels of a mask (H, W) in each cell of a layer (h, w); the side of a cell is a power of two."""
+    side = 2 ** round(math.log2(mask.shape[0] / shape[0]))
+    padded = np.zeros((shape[0] * side, shape[1] * side))
+    padded[: mask.shape[0], : mask.shape[1]] = mask
+    return np.asarray(padded.reshape(shape[0], side, shape[1], side).mean((1, 3)))
+
+
+def patch_features(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(N, C) features of the encoder at stride 8 of an image's cells that lie at least by half in a mask (H, W)."""
+    layer = encoder(as_unit(image))[PATCH_LAYER]
+    return layer[cell_shares(mask, layer.shape[:2]) >= 0.5]
+
+
+def frechet_distance(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Distance of the normal distributions that fit two sets of features (N, C) and (M, C) (Dowson & Landau 1982).
+
+    As in the Frechet Inception Distance (Heusel et al. 2017), with other features, so figures cannot be compared."""
+    mean, covariance = found.mean(0) - wanted.mean(0), [np.cov(part, rowvar=False) for part in (found, wanted)]
+    values, vectors = np.linalg.eigh(covariance[0])
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariance[1] @ root), 0)).sum()
+    return max(0.0, float(mean @ mean + np.trace(covariance[0]) + np.trace(covariance[1]) - 2 * shared))
 
 
 def _unit(layer: np.ndarray) -> np.ndarray:

@@ -119,6 +119,22 @@ def read_ply(path: str | os.PathLike[str], *, up: str | None = None) -> Gaussian
     return turned_back(scene, up or _axes_of(header))
 
 
+def read_point_cloud(path: str | os.PathLike[str]) -> np.ndarray:
+    """(N, 3) float64 positions of the vertices of any PLY file, in its own axes. InputError if it is none."""
+    what = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            header = read_header(file, what)
+            index = header.find("vertex")
+            names = set() if index is None else {prop.name for prop in header.elements[index].properties}
+            if index is None or not {"x", "y", "z"} <= names:
+                raise InputError(f"{what}: has no vertices with x, y and z, so it is no point cloud")
+            columns = read_element(file, os.fstat(file.fileno()).st_size, header, index, what)
+    except OSError as error:
+        raise InputError(f"{what}: cannot be read ({error.strerror})") from error
+    return np.stack([np.asarray(columns[name], np.float64) for name in "xyz"], 1)
+
+
 def _axes_of(header: Header) -> str:
     stated = [stated_up(note.removeprefix("axes ").strip()) for note in header.comments if note.startswith("axes ")]
     return next((up for up in stated if up), "y-down")

@@ -8,7 +8,7 @@ from openlyra.gaussians.render import contributions
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
 
-BUDGETS: dict[str, int | None] = {"preview": 500_000, "web": 2_000_000, "full": None}
+BUDGETS = {"preview": 500_000, "web": 2_000_000, "full": 10_000_000}
 """Largest number of Gaussians a quality allows."""
 VIEWS = 12
 
@@ -19,8 +19,7 @@ def within_budget(gaussians: Gaussians, cameras: Camera, quality: str) -> Gaussi
     Args:
         cameras: (F,) the path; at most `VIEWS` of its cameras, evenly spread, are looked through.
     """
-    budget = BUDGETS[quality]
-    return gaussians if budget is None else within_count(gaussians, budget, cameras)
+    return within_count(gaussians, BUDGETS[quality], cameras)
 
 
 def within_count(gaussians: Gaussians, limit: int, cameras: Camera | None = None) -> Gaussians:

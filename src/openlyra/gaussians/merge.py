@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import minimum_filter
 
 from openlyra.errors import InputError
-from openlyra.gaussians.merge_align import Alignment, Edge, Similarity, align_chunks
+from openlyra.gaussians.merge_align import IDENTITY, Alignment, Edge, Similarity, align_chunks
 from openlyra.gaussians.reduce import reduced
 from openlyra.gaussians.render import render
 from openlyra.gaussians.types import Gaussians
@@ -24,6 +25,10 @@ SOLID = 0.9
 """Alpha from which a pixel's depth is that of a surface."""
 TIE = 1.001
 """Distances that differ by less than this factor are equal; what is seen from there belongs to the earlier chunk."""
+REACH = 2.0
+"""Deviations from its centre within which a Gaussian may still belong to a surface."""
+OUTLINE = 7
+"""Width in pixels of what counts as near an outline."""
 POINTS_A_VIEW = 400
 """Surface points that a shared camera adds to an edge, beside its centre."""
 
@@ -52,12 +57,23 @@ class MergeSettings:
     consistency: bool = True
     """Drop what at least two views of other chunks look through, and more than see it. Own views prove nothing:
     what floats before a camera is seen by it."""
-    tolerance: float = 0.05
+    tolerance: float = 0.1
     """Difference of depths, as a part of the depth, within which two chunks show the same surface."""
     views: int = 12
     """Most cameras of a chunk to look through, evenly spread."""
     budget: int | None = None
     """Most Gaussians in the end; pairs that look alike are merged by moment matching."""
+
+    def check(self) -> None:
+        """Raise InputError for values that cannot work."""
+        if not 0 <= self.min_opacity < 1:
+            raise InputError(f"--min-opacity {self.min_opacity}: must be from 0 to below 1")
+        if not 0 < self.tolerance < 0.5:
+            raise InputError(f"--tolerance {self.tolerance}: must be between 0 and 0.5")
+        if self.views < 1:
+            raise InputError(f"--views {self.views}: at least 1 is needed")
+        if self.budget is not None and self.budget < 1:
+            raise InputError(f"--budget {self.budget}: at least 1 Gaussian is needed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +109,11 @@ def shared_edge(chunks: Sequence[Chunk], first: int, second: int, cameras: Seque
     return Edge(first, second, *(np.concatenate(side) for side in points), *(np.stack(side) for side in turns))
 
 
-def merge(chunks: Sequence[Chunk], edges: Sequence[Edge], settings: MergeSettings | None = None) -> Merged:
+def merge(chunks: Sequence[Chunk], edges: Sequence[Edge] | None, settings: MergeSettings | None = None) -> Merged:
     """One scene of all chunks.
 
     Args:
-        edges: overlaps and loops, see `shared_edge`; they must join all chunks.
+        edges: overlaps and loops, see `shared_edge`; they must join all chunks. None if all are in one frame already.
 
     Raises:
         InputError: no chunks, sky masks of another length, or chunks that cannot be aligned.
@@ -108,7 +124,10 @@ def merge(chunks: Sequence[Chunk], edges: Sequence[Edge], settings: MergeSetting
             raise InputError(f"chunk {number}: sky has shape {chunk.sky.shape}; {(chunk.gaussians.count,)} is needed")
     if not chunks:
         raise InputError("there are no chunks to merge")
-    alignment = align_chunks(len(chunks), edges)
+    if edges is None:
+        alignment = Alignment([IDENTITY] * len(chunks), [], 1.0)
+    else:
+        alignment = align_chunks(len(chunks), edges)
     counts = {"all": sum(chunk.gaussians.count for chunk in chunks)}
     parts = [_placed(_finite(chunk), place) for chunk, place in zip(chunks, alignment.transforms)]
     counts["finite"] = sum(part.gaussians.count for part in parts)
@@ -163,6 +182,7 @@ def _votes(chunks: Sequence[Chunk], settings: MergeSettings) -> tuple[np.ndarray
     (infinite if none does), and the number of views (N,) of other chunks that see it, and that look through it."""
     owner = np.concatenate([np.full(chunk.gaussians.count, number) for number, chunk in enumerate(chunks)])
     means = np.concatenate([chunk.gaussians.means for chunk in chunks]).astype(np.float64)
+    reach = REACH * np.concatenate([chunk.gaussians.scales.max(1) for chunk in chunks])
     nearest = np.full((len(chunks), len(means)), np.inf)
     seen, through = np.zeros(len(means), int), np.zeros(len(means), int)
     for number, chunk in enumerate(chunks):
@@ -170,15 +190,18 @@ def _votes(chunks: Sequence[Chunk], settings: MergeSettings) -> tuple[np.ndarray
         for index in np.unique(np.linspace(0, count - 1, min(settings.views, count)).round().astype(int)):
             camera = chunk.cameras[int(index)]
             depth = _seen(chunk.gaussians, camera)
+            # At an outline the nearer surface counts, else its rim would seem looked through to what lies behind.
+            front = minimum_filter(np.where(depth > 0, depth, np.inf), OUTLINE)
             pixels, z = camera.project(means)
             inside = (z > 0) & (pixels >= 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
             column, row = np.where(inside[:, None], pixels, 0).astype(int).T
             there = np.where(inside, depth[row, column], 0)
-            agrees = (there > 0) & (np.abs(z - there) <= settings.tolerance * there)
+            agrees = (there > 0) & (np.abs(z - there) <= settings.tolerance * there + reach)
             distance = np.linalg.norm(means - camera.center, axis=1)
             nearest[number] = np.where(agrees, np.minimum(nearest[number], distance), nearest[number])
             seen += agrees & (owner != number)
-            through += (owner != number) & (there > 0) & (z < (1 - 2 * settings.tolerance) * there)
+            before = np.where(inside & (there > 0), front[row, column], 0)
+            through += (owner != number) & (z + reach < (1 - 2 * settings.tolerance) * before)
     return nearest, seen, through
 
 

@@ -10,6 +10,7 @@ Everything random derives from (seed, step), so an interrupted optimisation goes
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -28,6 +29,10 @@ from openlyra.geometry.camera import Camera
 
 STEPS = {"cpu": 400, "cuda": 7000, "torch": 50}
 """Steps of the schedule of each backend."""
+LAP = 10
+"""Steps between looks at the clock, where there is a deadline."""
+LEAST_STEPS = 30
+"""Taken whatever the clock says."""
 _VIEWS, _MOVES, _NOISE = 1, 2, 3
 
 
@@ -107,6 +112,8 @@ class OptimiseResult:
     """(F, 3) exposure: a frame shows gain times the scene's colour plus offset."""
     offsets: np.ndarray
     """(F, 3)"""
+    steps: int
+    """Taken in all."""
     progress: tuple[OptimiseProgress, ...]
     """One entry a twentieth of the way (of this process: a resumed run starts anew)."""
 
@@ -123,6 +130,9 @@ def optimise(
     fixed_scene: bool = False,
     checkpoint: Path | None = None,
     checkpoint_every: int = 100,
+    anew: bool = False,
+    deadline: float | None = None,
+    reserve: int = 0,
     report: Report | None = None,
 ) -> OptimiseResult:
     """Fit a scene to frames.
@@ -134,6 +144,9 @@ def optimise(
         fixed_scene: nothing but exposures and the poses of all frames is fitted, to the scene as it is.
         checkpoint: a .safetensors file that is written every `checkpoint_every` steps; if it is there and belongs to
             the same start, frames and settings, the optimisation goes on from it.
+        anew: a checkpoint of something else is replaced instead of refused.
+        deadline: in the time of `time.perf_counter`: the schedule shrinks to end by then. What comes out then depends
+            on how fast the machine is. The time of `reserve` steps is left before it.
         report: called after each step.
 
     Raises:
@@ -143,9 +156,9 @@ def optimise(
     settings.check()
     if start.count == 0:
         raise InputError("optimise: there are no Gaussians to start with")
-    work = _Optimisation(start, frames, settings, checkpoint, behind, fixed_scene)
+    work = _Optimisation(start, frames, settings, checkpoint, behind, fixed_scene, anew)
     history: list[OptimiseProgress] = []
-    for progress in work.go():
+    for progress in work.go(deadline, reserve):
         if report is not None:
             report(progress)
         if progress.step * 20 // progress.steps > (progress.step - 1) * 20 // progress.steps:
@@ -164,17 +177,19 @@ class _Optimisation:
         checkpoint: Path | None,
         behind: Gaussians | None,
         fixed_scene: bool,
+        anew: bool,
     ) -> None:
         self.settings, self.frames, self.fixed_scene = settings, frames, fixed_scene
         backend = best_backend() if settings.backend == "auto" else settings.backend
         self.renderer = load_differentiable(backend)
         self.device = "cuda" if backend == "cuda" else "cpu"
-        self.steps = settings.steps or STEPS[backend]
+        self.steps = self.planned = settings.steps or STEPS[backend]
         self.budget = settings.budget or start.count
         self.behind = None if behind is None or not behind.count else SceneTensors.of(behind, device=self.device)
         self.key = _fingerprint(start, frames, settings, self.steps, behind)
-        if checkpoint is not None and checkpoint.is_file():
-            self.state = OptimiserState.load(checkpoint, self.key, self.device)
+        there = checkpoint if checkpoint is not None and checkpoint.is_file() else None
+        if there is not None and not (anew and OptimiserState.key_of(there) != self.key):
+            self.state = OptimiserState.load(there, self.key, self.device)
         else:
             fitting = reduced(start, frames.cameras, self.budget)
             self.state = OptimiserState.start(fitting, frames.cameras, settings.sh_degree, self.device)
@@ -191,9 +206,10 @@ class _Optimisation:
         parts += ["gains", "shifts"] if self.settings.exposure else []
         return parts + (["twists"] if self.settings.refine_poses else [])
 
-    def go(self) -> Iterator[OptimiseProgress]:
-        """All steps that are left."""
+    def go(self, deadline: float | None, reserve: int) -> Iterator[OptimiseProgress]:
+        """All steps that are left, or as many as fit before the deadline."""
         size, level, mean_error = None, self.frames, None
+        lap, first = time.perf_counter(), self.state.step
         while self.state.step < self.steps:
             step = self.state.step
             wanted = self._size(step)
@@ -203,6 +219,11 @@ class _Optimisation:
             mean_error = error if mean_error is None else 0.95 * mean_error + 0.05 * error
             psnr = -10 * float(np.log10(max(mean_error, 1e-10)))
             yield OptimiseProgress(self.state.step, self.steps, psnr, self.state.count)
+            done = self.state.step
+            if deadline is not None and (done - first) % LAP == 0:
+                now = time.perf_counter()
+                room = max(0, int((deadline - now) / (now - lap) * LAP) - reserve)
+                self.steps, lap = min(self.planned, max(done + room, LEAST_STEPS)), now
 
     def _size(self, step: int) -> tuple[int, int]:
         """(height, width) of the frames at this step."""
@@ -286,7 +307,7 @@ class _Optimisation:
         if self.settings.refine_poses:
             cameras = self.state.refined_cameras(cameras, tied=not self.fixed_scene)
         gains, offsets = (part.cpu().numpy() for part in self.state.exposures())
-        return OptimiseResult(self.state.gaussians(), cameras, gains, offsets, history)
+        return OptimiseResult(self.state.gaussians(), cameras, gains, offsets, self.state.step, history)
 
 
 def _fingerprint(

@@ -22,8 +22,6 @@ FIXED_PARTS = ("origins", "units")
 COUNTS = ("looks",)
 FRAME_PARTS = ("gains", "shifts", "twists")
 _MOST_OPAQUE = 0.9999
-_NO_TURN = 1e-9
-"""Twists start here, since the length of a vector has no gradient at 0."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class OptimiserState:
             "quaternions": values.quaternions, "logits": torch.logit(opacities), "base_sh": values.sh[:, :1].clone(),
             "other_sh": values.sh[:, 1:].clone(), "gains": torch.ones(frames, 3, device=device),
             "shifts": torch.zeros(frames, 3, device=device),
-            "twists": torch.full((frames, 6), _NO_TURN, dtype=torch.float64),
+            "twists": torch.zeros(frames, 6, dtype=torch.float64),
             "looks": torch.zeros(frames, dtype=torch.int64),
         }  # fmt: skip
         trained = (*GAUSSIAN_PARTS, *FRAME_PARTS)
@@ -219,6 +217,17 @@ class OptimiserState:
         write_bytes_atomic(path, save(tensors, {"key": key, "step": str(self.step)}))
 
     @staticmethod
+    def key_of(path: Path) -> str | None:
+        """What a checkpoint belongs to; None if it is not readable."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                return (file.metadata() or {}).get("key")
+        except (SafetensorError, OSError):
+            return None
+
+    @staticmethod
     def load(path: Path, key: str, device: str) -> OptimiserState:
         """Read a checkpoint. InputError if it is none or was made for other frames or settings."""
         from safetensors import SafetensorError, safe_open
@@ -228,7 +237,9 @@ class OptimiserState:
             with safe_open(path, "pt") as file:
                 meta = file.metadata() or {}
                 if meta.get("key") != key:
-                    raise InputError(f"{path}: belongs to other frames or settings; delete it or use the same")
+                    raise InputError(
+                        f"{path}: belongs to other frames or settings; use the same, or begin anew with --overwrite"
+                    )
                 moments = {
                     f"{order}.{name}": file.get_tensor(f"{order}.{name}")
                     for order in ("first", "second")

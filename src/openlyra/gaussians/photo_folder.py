@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class PhotoList:
     """The file or folder with the cameras."""
     points: list[NDArray[np.float64]] | None = None
     """(N, 3) points of the world that each photo is known to show, if there are such."""
+    cloud: Path | None = None
+    """Point cloud (.ply) of the same world, if one is named; which photo shows which point is not known."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -52,7 +55,8 @@ class PhotoList:
     def select(self, indices: NDArray[np.int_]) -> PhotoList:
         """The photos at these places."""
         points = None if self.points is None else [self.points[i] for i in indices]
-        return PhotoList([self.files[i] for i in indices], [self.raw[i] for i in indices], self.source, points)
+        files, raw = [self.files[i] for i in indices], [self.raw[i] for i in indices]
+        return replace(self, files=files, raw=raw, points=points)
 
 
 def is_photo_folder(source: Path) -> bool:
@@ -65,7 +69,10 @@ def is_photo_folder(source: Path) -> bool:
 def list_photos(source: str | os.PathLike[str]) -> PhotoList:
     """The photos that a transforms.json (or the folder it lies in) or a COLMAP model names, ordered by name.
 
-    Raises InputError when the file or one of the photos is missing, a lens is of an unknown kind, or a pose is no pose.
+    Photos that do not exist are left out with one warning that counts them.
+
+    Raises InputError when the file is missing or fewer than two photos exist, a lens is of an unknown kind, or a pose
+    is no pose.
     """
     given = Path(source)
     path = given / "transforms.json" if given.is_dir() else given
@@ -82,17 +89,28 @@ def list_photos(source: str | os.PathLike[str]) -> PhotoList:
         raise InputError(f"{path}: 'frames' must be a list of photos with a file_path and a transform_matrix")
     if len(content["frames"]) > MAX_FRAMES:
         raise InputError(f"{path}: names {len(content['frames'])} photos; at most {MAX_FRAMES} are read")
-    found: list[tuple[str, Path, RawPath]] = []
+    named: list[tuple[str, Path | None, dict[str, Any]]] = []
     for index, frame in enumerate(content["frames"]):
         name = frame.get("file_path") if isinstance(frame, dict) else None
         if not isinstance(name, str) or not name:
             raise InputError(f"{path}: frame {index}: file_path is missing")
-        file = _photo(path.parent, name, f"{path}: frame {index}")
-        found.append((name, file, read_transforms({**_sized(content, frame, file), "frames": [frame]}, path)))
-    if len(found) < 2:
-        raise InputError(f"{path}: names {len(found)} photo; at least 2 are needed")
+        named.append((name, _photo(path.parent, name), frame))
+    _warn_of_missing([(path.parent / name, file) for name, file, _ in named], path)
+    found = [(name, file, frame) for name, file, frame in named if file is not None]
     found.sort(key=lambda entry: natural_order(entry[0]))
-    return PhotoList([entry[1] for entry in found], [entry[2] for entry in found], path)
+    raw = [read_transforms({**_sized(content, frame, file), "frames": [frame]}, path) for _, file, frame in found]
+    return PhotoList([file for _, file, _ in found], raw, path, cloud=_cloud(content, path))
+
+
+def _cloud(content: dict[str, Any], path: Path) -> Path | None:
+    """The point cloud that nerfstudio's `ply_file_path` names."""
+    name = content.get("ply_file_path")
+    if not isinstance(name, str) or not name:
+        return None
+    if (path.parent / name).is_file():
+        return path.parent / name
+    warnings.warn(f"{path}: the point cloud {path.parent / name} does not exist and is left out", stacklevel=3)
+    return None
 
 
 def read_photos(photos: PhotoList, height: int, width: int, advance: Advance | None = None) -> PosedFrames:
@@ -196,18 +214,19 @@ def _colmap_photos(folder: Path, place: Path) -> PhotoList:
     points = read_points(place)
     around = [folder, *list(folder.absolute().parents)[:3]] if folder == place else [folder]
     roots = [root / name for root in around for name in ("images", *SMALLER, "input", ".")]
-    first = model.images[0].name
-    root = next((root for root in roots if (root / first).is_file()), None)
-    if root is None:
-        raise InputError(f"{place}: the photo {folder / 'images' / first} does not exist")
-    files, raw = [], []
-    for image in model.images:
-        files.append(_photo(root, image.name, str(place)))
+    names = [image.name for image in model.images]
+    root = next((root for root in roots if any((root / name).is_file() for name in names)), folder / "images")
+    found = [_photo(root, name) for name in names]
+    _warn_of_missing([(root / name, file) for name, file in zip(names, found)], place)
+    files, raw, images = [], [], []
+    for file, image in zip(found, model.images):
+        if file is None:
+            continue
         camera = model.cameras[image.camera]
+        files.append(file)
+        images.append(image)
         raw.append(RawPath(image.world_from_camera[None], camera.intrinsics[None], camera.size, lenses=(camera.lens,)))
-    if len(files) < 2:
-        raise InputError(f"{place}: names {len(files)} photo; at least 2 are needed")
-    shown = [points.of(image.points) for image in model.images]
+    shown = [points.of(image.points) for image in images]
     return PhotoList(files, raw, place, shown if any(map(len, shown)) else None)
 
 
@@ -220,14 +239,27 @@ def _sized(content: dict[str, Any], frame: dict[str, Any], file: Path) -> dict[s
     return {**content, "w": columns, "h": rows}
 
 
-def _photo(folder: Path, name: str, what: str) -> Path:
-    """The file of a photo: as named, with a usual suffix, or a smaller copy of it."""
+def _photo(folder: Path, name: str) -> Path | None:
+    """The file of a photo: as named, with a usual suffix, or a smaller copy of it. None if there is none."""
     for base in _places(folder, name):
         for suffix in SUFFIXES:
             file = base.with_name(base.name + suffix) if suffix else base
             if file.is_file():
                 return file
-    raise InputError(f"{what}: the photo {folder / name} does not exist")
+    return None
+
+
+def _warn_of_missing(photos: list[tuple[Path, Path | None]], source: Path) -> None:
+    """Count those of (as named, as found) that were not found. InputError if fewer than two were."""
+    if len(photos) < 2:
+        raise InputError(f"{source}: names {len(photos)} photo; at least 2 are needed")
+    missing = [named for named, found in photos if found is None]
+    if not missing:
+        return
+    what = f"{source}: {len(missing)} of {len(photos)} photos do not exist, first {missing[0]}"
+    if len(photos) - len(missing) < 2:
+        raise InputError(f"{what}; at least 2 are needed")
+    warnings.warn(f"{what}; left out", stacklevel=3)
 
 
 def _places(folder: Path, name: str) -> Iterator[Path]:

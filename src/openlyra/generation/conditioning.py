@@ -23,6 +23,7 @@ from openlyra.memory.correspondence import CorrespondenceConfig, generated_buffe
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.frame_packing import FRAMES_PER_LATENT, Layout
+from openlyra.models.small_folder import SmallModel
 from openlyra.models.video_vae import SPATIAL
 
 MASK_CHANNELS = 4
@@ -30,6 +31,8 @@ MASK_CHANNELS = 4
 
 FILL_STEPS = 6
 """Relaxation steps a level when holes are filled; what is there is repainted by the network anyway."""
+SAME_SURFACE = 1.05
+"""Up to this factor on the depth, two frames show the same surface."""
 Warped = Literal["last", "memory"]
 Encode = Callable[[Tensor], Tensor]
 """A clip of its own, (1, 3, 4n+1, H, W) in [-1, 1], to latents (1, 16, n+1, H/8, W/8)."""
@@ -53,6 +56,12 @@ class ConditioningSettings:
     def reference(retrieval_views: int = 1, group: int = 16) -> ConditioningSettings:
         """The released behaviour: integer pixel centres, targets share a normaliser in groups."""
         return ConditioningSettings(retrieval_views, WarpConfig(reference_compat=True, group=group))
+
+
+def small_conditioning(model: SmallModel, retrieval_views: int = 1) -> ConditioningSettings:
+    """How inputs are made for a network that was trained here."""
+    warped: Warped = "memory" if model.warped == "memory" else "last"
+    return ConditioningSettings(retrieval_views, WarpConfig(model.edge_threshold), warped)
 
 
 @dataclass(frozen=True)
@@ -194,17 +203,24 @@ def warped_memory(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Colours (F, 3, H, W) of all the frames together seen from the targets (F,), and where any landed (F, H, W) bool.
 
-    Holes are continued smoothly from around them, so that latents of cells with a small hole stay what they are."""
-    from openlyra.geometry.warp_numba import forward_warp_fused
+    Of frames that show the same surface the oldest is taken: newer ones were painted from it, and copies of copies
+    blur. Holes are continued smoothly from around them, so that latents of cells with a small hole stay what they are.
+    """
+    from openlyra.geometry.warp_numba import forward_warp
 
-    colors = np.stack([pixels(frame.index).detach().cpu().float().numpy() for frame in frames])
-    poses = np.stack([np.asarray(frame.camera.world_from_camera) for frame in frames])
-    lenses = np.stack([np.asarray(frame.camera.intrinsics) for frame in frames])
-    source = Camera(poses, lenses, targets.width, targets.height)
-    depth, valid = np.stack([frame.depth for frame in frames]), np.stack([frame.valid for frame in frames])
-    result = forward_warp_fused(colors, depth, valid, source, targets, config)
-    seen, landed = np.asarray(result.values), np.asarray(result.mask)
-    filled = membranes(seen.transpose(0, 2, 3, 1), ~landed, FILL_STEPS)
+    size = (len(targets), targets.height, targets.width)
+    color, depth = np.zeros((size[0], 3, *size[1:]), np.float32), np.full(size, np.inf, np.float32)
+    for frame in sorted(frames, key=lambda f: -f.index):
+        own = frame.camera
+        source = Camera(own.world_from_camera[None], own.intrinsics[None], own.width, own.height)
+        shown = pixels(frame.index).detach().cpu().float().numpy()[None]
+        seen = forward_warp(shown, frame.depth[None], frame.valid[None], source, targets, config)
+        near = np.asarray(seen.depth)
+        taken = np.asarray(seen.mask) & (near <= SAME_SURFACE * depth)
+        color = np.where(taken[:, None], np.asarray(seen.values), color)
+        depth = np.where(taken, near, depth)
+    landed = np.isfinite(depth)
+    filled = membranes(color.transpose(0, 2, 3, 1), ~landed, FILL_STEPS)
     return filled.transpose(0, 3, 1, 2), landed
 
 

@@ -50,6 +50,8 @@ class ExemplarSettings:
 class HoleView:
     """A view whose depth is complete and whose colours are not."""
 
+    index: int
+    """Frame of the path."""
     camera: Camera
     """Where it is seen from."""
     target: GuidedImage
@@ -81,14 +83,14 @@ class ExemplarGenerator:
 
     def _copy(self, view: HoleView, seed: int) -> np.ndarray:
         """Wide holes of large copies, the others of small patches."""
-        target, own, wide = view.target, view.own, _wide(view.target.mask)
+        target, own, wide = view.target, view.own, wide_parts(view.target.mask)
         color = target.color
         if wide.any():
             open_view = Target(view.camera, own.color, np.exp(target.log_depth), target.sky, wide, own.mask)
             color = np.where(wide[..., None], outpaint(open_view, view.photo), color)
         narrow = GuidedImage(color, target.log_depth, target.sky, target.mask & ~wide)
         if narrow.mask.any():
-            color = paint(narrow, _stacked(own, _as_source(view.photo)), seed, self.settings.patchmatch)
+            color = paint(narrow, copy_sources(view), seed, self.settings.patchmatch)
         return color
 
     def check(self, frames: int) -> None:
@@ -167,7 +169,7 @@ def complete_view(
     guess = np.where(hole[..., None], _mirrored(look.color, copyable), look.color).astype(np.float32)
     target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
     own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
-    painted = painter(HoleView(camera, target, own, frames[0]), seed)
+    painted = painter(HoleView(index, camera, target, own, frames[0]), seed)
     image = to_bytes(_blend_seam(painted, look.color, hole, copyable))
     repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
     new = hole & ~repeated & ~seen.blocked(completed.depth, hole)
@@ -176,7 +178,7 @@ def complete_view(
     return MemoryFrame(index, image, behind, new, completed.sky, camera)
 
 
-def _wide(hole: np.ndarray) -> np.ndarray:
+def wide_parts(hole: np.ndarray) -> np.ndarray:
     """The parts of a hole that are too wide for small patches: beyond the photo's borders, mostly. (H, W) bool."""
     parts, count = ndimage.label(hole)
     if count == 0:
@@ -195,6 +197,11 @@ def _mirrored(color: np.ndarray, copyable: np.ndarray) -> np.ndarray:
     mirror = np.clip(2 * nearest - at, 0, np.array(copyable.shape)[:, None, None] - 1)
     usable = copyable[mirror[0], mirror[1]]
     return color[np.where(usable, mirror[0], nearest[0]), np.where(usable, mirror[1], nearest[1])]
+
+
+def copy_sources(view: HoleView) -> GuidedImage:
+    """What may be copied into a view: what is known of it, above the photo."""
+    return _stacked(view.own, _as_source(view.photo))
 
 
 def _as_source(photo: MemoryFrame) -> GuidedImage:

@@ -119,12 +119,15 @@ class LatentWalk:
         _, decoder = self.models.vae.decode_more(latents, None)
         return WalkState(0, latents, encoder, decoder, photo, memory, {photo.index: pixels})
 
-    def inputs(self, state: WalkState) -> ChunkInputs:
-        """The network's inputs for the next chunk."""
-        context = ChunkContext(
+    def context(self, state: WalkState) -> ChunkContext:
+        """What exists when the next chunk begins."""
+        return ChunkContext(
             state.chunks, state.latents, state.last, self.cameras, state.memory, lambda index: state.pixels[index]
         )
-        return build_inputs(context, self.layout, self.models.vae.encode, self.settings.conditioning)
+
+    def inputs(self, state: WalkState) -> ChunkInputs:
+        """The network's inputs for the next chunk."""
+        return build_inputs(self.context(state), self.layout, self.models.vae.encode, self.settings.conditioning)
 
     def sample(
         self,

@@ -12,20 +12,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.generation.base import Advance, WalkInput, WalkStore
 from openlyra.generation.captions import chunk_captions, read_captions
-from openlyra.generation.conditioning import ConditioningSettings
+from openlyra.generation.carried_depth import CarriedDepth
+from openlyra.generation.conditioning import ConditioningSettings, small_conditioning
 from openlyra.generation.denoise import SeededNoise, VideoNetwork
 from openlyra.generation.latent_store import LatentStore
-from openlyra.generation.latent_walk import LatentWalk, WalkSettings, WalkState, as_image
-from openlyra.generation.lyra_models import ModelInfo, model_info, working_size
+from openlyra.generation.latent_walk import DepthSource, LatentWalk, WalkSettings, WalkState
+from openlyra.generation.lyra_models import NANO_NAME, ModelInfo, model_info, working_size
 from openlyra.generation.measured_depth import MeasuredDepth
+from openlyra.generation.small_detail import carry_detail
+from openlyra.generation.walk_frames import RunFrames, SmallFrames, WalkFrames, scaled
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.memory.frame import MemoryFrame
+from openlyra.memory.retrieval import RetrievalConfig
 from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.lyra_dit import LyraDiT
 from openlyra.sampling import FewStep, Sampler, SamplerState, UniPC
@@ -38,8 +41,8 @@ MOST_STEPS = 1000
 class LyraSettings:
     """How the lyra generator walks."""
 
-    model: str = "toy"
-    """`toy`, or a folder with converted weights."""
+    model: str = NANO_NAME
+    """`nano` (inside the package), a folder that `openlyra train world` or `openlyra models convert` made, or `toy`."""
     captions: str | None = None
     """A text for all chunks, or a JSON file with a text a chunk by frame index."""
     steps: int | None = None
@@ -57,8 +60,6 @@ class LyraSettings:
 class LyraGenerator:
     """See the module's text; settings in `LyraSettings`."""
 
-    remembers_whole_frames = True
-
     def __init__(self, settings: LyraSettings | None = None) -> None:
         """Checks the settings and looks the model up. Raises InputError; loads nothing."""
         self.settings = settings = settings or LyraSettings()
@@ -74,9 +75,18 @@ class LyraGenerator:
             raise InputError(
                 f"--retrieval-views {settings.retrieval_views}: must be from 1 to {self.layout.new_pixel_frames}"
             )
-        self.sampler: Sampler = (
-            FewStep(FAST_STEPS, settings.shift) if settings.fast else UniPC(self.steps, settings.shift)
-        )
+        self.sampler: Sampler = self._sampler()
+        self.remembers_whole_frames = self.info.small is None
+
+    def _sampler(self) -> Sampler:
+        small = self.info.small
+        shift = self.settings.shift if small is None else small.shift
+        if small is not None and self.settings.fast and not small.few_step:
+            raise InputError(f"--fast: {self.settings.model} was not distilled to few steps; leave it out")
+        if small is not None and self.settings.captions is not None:
+            raise InputError(f"--captions: {self.settings.model} was trained without captions; leave it out")
+        few = self.settings.fast or (small is not None and small.few_step)
+        return FewStep(self.steps, shift) if few else UniPC(self.steps, shift)
 
     @property
     def steps(self) -> int:
@@ -117,19 +127,40 @@ class LyraGenerator:
         latents = LatentStore(store.work_folder())
         photo = store.load_photo()
         size = working_size(photo.height, photo.width, self.info.pixels)
-        small = replace(resized(photo, *size), index=0)
-        self._write(0, as_pixels(photo.image), (photo.height, photo.width), store)
-        chunks = self.chunks(frames)
-        if chunks:
-            walk = self._latent_walk(start, size, chunks)
-            memory = SpatialMemory()
-            state = latents.load(lambda index: small if index == 0 else store.load_memory(index), memory)
-            if state is None:
-                memory.add(small)
-                state = walk.begin(small, as_pixels(small.image), memory)
-            while state.chunks < chunks:
-                state = self._chunk(walk, state, latents, store, advance, frames, (photo.height, photo.width))
+        first = replace(resized(photo, *size), index=0)
+        if self.info.small is None:
+            kept: WalkFrames = RunFrames(store, photo.height, photo.width)
+            self._all_chunks(start, first, as_pixels(photo.image), latents, kept, advance)
+        else:
+            kept = SmallFrames(latents.folder)
+            self._all_chunks(start, first, as_pixels(first.image), latents, kept, advance)
+            carry_detail(start, store, kept, advance)
         latents.clear()
+
+    def _all_chunks(
+        self, start: WalkInput, photo: MemoryFrame, pixels: Tensor, latents: LatentStore, kept: WalkFrames,
+        advance: Advance,
+    ) -> None:  # fmt: skip
+        """Walk to the end of the path from where the stored state is."""
+        frames = len(start.trajectory)
+        kept.write(0, pixels)
+        chunks = self.chunks(frames)
+        if not chunks or kept.has(frames - 1):
+            return
+        walk = self._latent_walk(start, (photo.height, photo.width), chunks)
+        memory = SpatialMemory(self._retrieval())
+        state = latents.load(lambda index: photo if index == 0 else kept.load(index), memory)
+        if state is None:
+            memory.add(photo)
+            state = walk.begin(photo, as_pixels(photo.image), memory)
+        while state.chunks < chunks:
+            state = self._chunk(walk, state, latents, kept, advance, frames)
+
+    def _retrieval(self) -> RetrievalConfig:
+        small = self.info.small
+        if small is None:
+            return RetrievalConfig()
+        return RetrievalConfig(self.layout.spatial_frames, small.retrieval_stride)
 
     def _latent_walk(self, start: WalkInput, size: tuple[int, int], chunks: int) -> LatentWalk:
         from openlyra.generation.lyra_load import load_models
@@ -139,13 +170,19 @@ class LyraGenerator:
         models = load_models(self.info, None, captions, self.settings.fast)
         network: VideoNetwork = shared(models.network)
         cameras = padded(start.trajectory, 1 + chunks * self.layout.new_pixel_frames).resized(*size)
-        settings = WalkSettings(self.sampler, self.guidance, ConditioningSettings(self.settings.retrieval_views))
-        depth = MeasuredDepth(start.depth_estimator, start.far)
+        small, views = self.info.small, self.settings.retrieval_views
+        if small is None:
+            depth: DepthSource = MeasuredDepth(start.depth_estimator, start.far)
+            settings = WalkSettings(self.sampler, self.guidance, ConditioningSettings(views))
+        else:
+            depth = CarriedDepth(start.far, small.edge_threshold)
+            settings = WalkSettings(
+                self.sampler, self.guidance, small_conditioning(small, views), small.memory_every
+            )  # fmt: skip
         return LatentWalk(replace(models, network=network), settings, cameras, captions, depth, SeededNoise(start.seed))
 
     def _chunk(
-        self, walk: LatentWalk, state: WalkState, latents: LatentStore, store: WalkStore, advance: Advance,
-        frames: int, size: tuple[int, int],
+        self, walk: LatentWalk, state: WalkState, latents: LatentStore, kept: WalkFrames, advance: Advance, frames: int
     ) -> WalkState:  # fmt: skip
         """One chunk: sample, finish, keep frames and memory, then the state."""
         done, total = state.chunks * self.steps, walk.chunks * self.steps
@@ -159,22 +196,17 @@ class LyraGenerator:
         advance("sample", done + self.steps, total)
         following, new = walk.finish(state, sampled, until=frames - 1)
         first = state.chunks * self.layout.new_pixel_frames + 1
-        kept = set(store.memory_indices())
+        remembered = kept.remembered()
         for frame in following.memory:
-            if frame.index not in state.memory and frame.index not in kept:
-                store.remember(frame)
+            if frame.index not in state.memory and frame.index not in remembered:
+                kept.remember(frame)
         for place, pixels in enumerate(new):
             if first + place < frames:
-                self._write(first + place, pixels, size, store)
+                kept.write(first + place, pixels)
                 advance("frames", first + place + 1, frames)
         if following.chunks < walk.chunks:
             latents.save(following)
         return following
-
-    @staticmethod
-    def _write(index: int, pixels: Tensor, size: tuple[int, int], store: WalkStore) -> None:
-        if not store.has_frame(index):
-            store.write_frame(index, scaled(as_image(pixels), *size))
 
     def _captions_file(self) -> Path | None:
         given = self.settings.captions
@@ -198,13 +230,6 @@ def padded(trajectory: Trajectory, frames: int) -> Camera:
 def as_pixels(image: np.ndarray) -> Tensor:
     """uint8 (H, W, 3) to float32 (3, H, W) in [-1, 1]."""
     return torch.from_numpy(image.astype(np.float32) / 127.5 - 1).permute(2, 0, 1).contiguous()
-
-
-def scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (H, W, 3) at another size."""
-    if image.shape[:2] == (height, width):
-        return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def resized(frame: MemoryFrame, height: int, width: int) -> MemoryFrame:

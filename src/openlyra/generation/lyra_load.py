@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from openlyra.errors import InputError
-from openlyra.generation.latent_walk import LyraModels
-from openlyra.generation.lyra_models import TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
-from openlyra.models.codec import Codec
+from openlyra.generation.conditioning import small_conditioning
+from openlyra.generation.latent_walk import LyraModels, WalkSettings
+from openlyra.generation.lyra_models import NANO, NANO_SHA256, TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
+from openlyra.models import small_folder
+from openlyra.models.codec import Codec, load_codec
 from openlyra.models.fit import load_fitted, load_transformer
 from openlyra.models.folder import ModelFolder
 from openlyra.models.image_encoder import ImageEncoder
@@ -19,8 +21,10 @@ from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.lyra_init import initialise
 from openlyra.models.plan import Work
 from openlyra.models.small_dit import no_image
+from openlyra.models.small_folder import SmallModel
 from openlyra.models.text_encoder import TextEncoder
 from openlyra.models.video_vae import VideoVae, VideoVaeConfig
+from openlyra.sampling import FewStep, Sampler, UniPC
 
 LARGEST = Work(480, 832)
 """All ranks plan for the same work, whatever the photo: they must hold the same weights."""
@@ -33,6 +37,8 @@ def load_network(info: ModelInfo, fast: bool = False) -> LyraDiT:
     if info.folder is None:
         network = initialise(LyraDiT(info.config), TOY_SEED, TOY_HEAD_STD)
         return network.requires_grad_(False).eval()
+    if info.small is not None:
+        return small_folder.load_network(info.folder, info.small, NANO_SHA256 if info.folder == NANO else None)
     return load_transformer(ModelFolder(info.folder), LARGEST, _adapters(info.folder, fast))[0]
 
 
@@ -46,6 +52,8 @@ def load_models(
     """
     if info.folder is None:
         return _toy(info, network)
+    if info.small is not None:
+        return small_models(network or load_network(info), load_codec(info.folder / "vae"))
     fitted = load_fitted(ModelFolder(info.folder), captions, LARGEST, _adapters(info.folder, fast))
     return LyraModels(
         network or fitted.network, info.layout, fitted.vae, fitted.encode, fitted.image_encoder.encode, fitted.negative,
@@ -77,6 +85,12 @@ def small_models(network: LyraDiT, codec: Codec) -> LyraModels:
     return LyraModels(
         network, layout, codec, encode_text, lambda image: no_image(len(image), config.image_width), encode_text([""])
     )
+
+
+def small_walk(model: SmallModel) -> WalkSettings:
+    """How to walk with such networks, the way they were trained."""
+    sampler: Sampler = FewStep(model.steps, model.shift) if model.few_step else UniPC(model.steps, model.shift)
+    return WalkSettings(sampler, 1.0, small_conditioning(model), model.memory_every)
 
 
 def _toy(info: ModelInfo, network: LyraDiT | None) -> LyraModels:

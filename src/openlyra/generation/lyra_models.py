@@ -1,16 +1,22 @@
-"""The networks of the `lyra` generator by name: the toy with weights from a seed, or a folder with released ones."""
+"""The networks of the `lyra` generator by name: nano from inside the package, a folder with weights that were trained
+here or released ones, or the toy with weights from a seed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from openlyra import models
 from openlyra.errors import InputError
 from openlyra.models.frame_packing import PATCH, Layout
 from openlyra.models.lyra_config import TOY, LyraConfig
+from openlyra.models.small_folder import SmallModel, is_small, read_walk
 from openlyra.models.video_vae import SPATIAL
 
-TOY_NAME = "toy"
+TOY_NAME, NANO_NAME = "toy", "nano"
+NANO = Path(models.__file__).parent / "weights" / "world_nano"
+NANO_SHA256 = ""
+"""Of the network's file in that folder."""
 CELL = SPATIAL * PATCH[1]
 """Height and width of what the networks see are multiples of this many pixels."""
 TOY_SEED = 20
@@ -32,6 +38,8 @@ class ModelInfo:
     """Largest number of pixels of a frame inside the networks."""
     folder: Path | None = None
     """Where the weights are, None for the toy."""
+    small: SmallModel | None = None
+    """How to walk with a network that was trained here."""
 
     @property
     def layout(self) -> Layout:
@@ -43,13 +51,18 @@ class ModelInfo:
 
 
 def model_info(name: str) -> ModelInfo:
-    """Look a model up: `toy`, or a folder that `openlyra models convert` made. Raises InputError; loads nothing."""
+    """Look a model up: `nano`, `toy`, or a folder that `openlyra train world` or `openlyra models convert` made.
+
+    Raises InputError; loads nothing."""
     if name == TOY_NAME:
         return ModelInfo(TOY, 4, 2.0, 96 * 160)
-    folder = Path(name)
+    folder = NANO if name == NANO_NAME else Path(name)
     if not folder.is_dir():
-        raise InputError(f"model {name!r} is not known; give {TOY_NAME} or a folder with converted weights")
+        raise InputError(f"model {name!r} is not known; give {NANO_NAME}, {TOY_NAME} or a folder with weights")
     config = LyraConfig.read(folder / "transformer" / "config.json")
+    if is_small(folder):
+        small = read_walk(folder)
+        return ModelInfo(config, small.steps, 1.0, small.height * small.width, folder, small)
     return ModelInfo(config, 35, 5.0, 480 * 832, folder)
 
 

@@ -104,12 +104,12 @@ def se3_log(transform: Array) -> Array:
 
 
 def _exponential_coefficients(vector: Array) -> tuple[Array, Array, Array]:
-    """sin(a)/a, (1 - cos(a))/a^2 and (a - sin(a))/a^3 for the lengths a, each (..., 1, 1)."""
+    """sin(a)/a, (1 - cos(a))/a^2 and (a - sin(a))/a^3 for the lengths a, each (..., 1, 1); smooth at 0 for autograd."""
     xp = namespace(vector)
-    angle = norm(vector)[..., None, None]
-    small = angle < _SMALL
-    safe = xp.where(small, xp.ones_like(angle), angle)
-    square = angle * angle
+    square = (vector * vector).sum(-1)[..., None, None]
+    small = square < _SMALL**2
+    # The root is taken behind the choice: its slope at 0 is infinite, and would make gradients of both branches NaN.
+    safe = xp.where(small, xp.ones_like(square), square) ** 0.5
     first = xp.where(small, 1.0 - square / 6.0, xp.sin(safe) / safe)
     second = xp.where(small, 0.5 - square / 24.0, 2.0 * (xp.sin(safe / 2.0) / safe) ** 2)
     third = xp.where(small, 1.0 / 6.0 - square / 120.0, (safe - xp.sin(safe)) / safe**3)

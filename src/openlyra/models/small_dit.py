@@ -2,7 +2,7 @@
 
 With many latent channels the noise in a token does not fit through the width of a small network; clean latents do, and
 the velocity follows from them. Where the conditioning latents already show the answer (warped memory), the network only
-has to say what is to be changed.
+has to say what is to be changed of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEAST_SIGMA = 0.05
 
 
 class DataDiT(LyraDiT):
-    """Predicts `data`, or with `change` its difference to the conditioning latents of the chunk."""
+    """Predicts `data`, or with `change` its difference to the conditioning latents."""
 
     def __init__(self, config: LyraConfig, change: bool = False) -> None:
         super().__init__(config)
@@ -32,10 +32,11 @@ class DataDiT(LyraDiT):
         """As `LyraDiT.forward`."""
         clean = super().forward(latents, timestep, chunk)
         new = clean.shape[2]
+        noisy, sigma = latents[:, :, -new:].float(), (timestep.reshape(-1).float() / TIMES).view(-1, 1, 1, 1, 1)
         if self.change:
+            # Adding the noisy latents as well (the best linear guess of both) was tried: their noise stayed.
             clean = clean + chunk.conditions[:, -self.config.latent_channels :, -new:].float()
-        sigma = (timestep.reshape(-1).float() / TIMES).clamp_min(LEAST_SIGMA).view(-1, 1, 1, 1, 1)
-        return (latents[:, :, -new:].float() - clean) / sigma
+        return (noisy - clean) / sigma.clamp_min(LEAST_SIGMA)
 
 
 def no_image(batch: int, width: int) -> Tensor:

@@ -1,12 +1,13 @@
 """The folder of a video generator that was trained here: network, auto-encoder, and how to walk with them.
 
-    walk.json                                 `SmallModel`
-    transformer/config.json, model.safetensors
-    vae/config.json, model.safetensors
+walk.json                                 `SmallModel`
+transformer/config.json, model.safetensors
+vae/config.json, model.safetensors
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,9 +15,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from openlyra.errors import InputError
+from openlyra.errors import InputError, OutputExistsError
 from openlyra.media.atomic import write_bytes_atomic
-from openlyra.models.codec import Codec, load_codec
+from openlyra.models.codec import Codec, load_codec, save_codec
 from openlyra.models.lyra_config import LyraConfig
 from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.small_dit import PREDICTS, network_for
@@ -85,12 +86,37 @@ def save_small(model: SmallModel, weights: Mapping[str, Tensor], config: LyraCon
     write_bytes_atomic(folder / WALK, (json.dumps(asdict(model), indent=1) + "\n").encode())
 
 
-def load_network(folder: Path, model: SmallModel | None = None) -> LyraDiT:
-    """The network in float32, ready to be called. Raises InputError."""
+def load_network(folder: Path, model: SmallModel | None = None, sha256: str | None = None) -> LyraDiT:
+    """The network in float32, ready to be called; `sha256` is what its file must hash to. Raises InputError."""
     path = folder / "transformer" / "config.json"
+    weights = path.with_name("model.safetensors")
+    if sha256 is not None and (found := file_sha256(weights)) != sha256:
+        raise InputError(f"{weights}: damaged: SHA-256 {found[:12]}..., must be {sha256[:12]}...; reinstall openlyra")
     network = network_for(LyraConfig.read(path), (model or read_walk(folder)).predicts).requires_grad_(False).eval()
-    load_weights(network, path.with_name("model.safetensors"))
+    load_weights(network, weights)
     return network
+
+
+def file_sha256(path: Path) -> str:
+    """In hexadecimal; of nothing when the file is missing."""
+    return hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
+
+
+def pack(folder: Path, output: Path) -> str:
+    """A copy of what a walk needs at half the size: matrices in bfloat16. Returns the hash of the network's file.
+
+    Raises InputError for a folder that holds no such model, OutputExistsError when there is something in `output`."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise OutputExistsError(f"{output}: exists; give a new folder")
+    network, codec, model = load_small(folder)
+    weights = {name: _halved(value) for name, value in network.state_dict().items()}
+    save_codec(codec, output / "vae")
+    save_small(model, weights, network.config, output)
+    return file_sha256(output / "transformer" / "model.safetensors")
+
+
+def _halved(value: Tensor) -> Tensor:
+    return value.bfloat16() if value.is_floating_point() and value.dim() >= 2 else value
 
 
 def load_small(folder: Path) -> tuple[LyraDiT, Codec, SmallModel]:

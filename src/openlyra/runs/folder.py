@@ -173,7 +173,11 @@ class RunFolder:
 
     def remembered(self) -> list[MemoryFrame]:
         """All remembered frames, in order."""
-        return [load_frame(path) for _, _, path in self._memory_files()]
+        return list(self.each_remembered())
+
+    def each_remembered(self) -> Iterator[MemoryFrame]:
+        """The same one by one, so that a long run need not fit into memory."""
+        return (load_frame(path) for _, _, path in self._memory_files())
 
     def remember(self, frame: MemoryFrame) -> None:
         """Add a frame to ``memory/``."""

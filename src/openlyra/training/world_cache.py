@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from openlyra.errors import InputError
-from openlyra.generation.conditioning import ConditioningSettings, encode_tail, warped_frames
+from openlyra.generation.conditioning import ConditioningSettings, encode_tail, small_conditioning, warped_frames
 from openlyra.generation.history import chunk_start, padding_frames
 from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
@@ -28,6 +28,7 @@ from openlyra.models.codec import Codec
 from openlyra.models.frame_packing import Layout
 from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.models.video_vae import StreamState
+from openlyra.training.world_network import walk_model
 from openlyra.training.world_settings import WorldTraining
 from openlyra.training.world_shards import ShardedVideo
 from openlyra.training.world_video import PosedVideo
@@ -119,9 +120,7 @@ class CachedClip:
 
 def conditioning(settings: WorldTraining) -> ConditioningSettings:
     """How inputs are made, in training as in the walks that try the network."""
-    aim = settings.objective
-    plain = ConditioningSettings(warped="memory" if aim.warped == "memory" else "last")
-    return replace(plain, warp=replace(plain.warp, edge_threshold=aim.edge_threshold))
+    return small_conditioning(walk_model(settings))
 
 
 def fingerprint(vae: Codec, settings: WorldTraining) -> str:

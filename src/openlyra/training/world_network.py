@@ -34,7 +34,7 @@ def walk_model(settings: WorldTraining) -> SmallModel:
     data, aim = settings.data, settings.objective
     return SmallModel(
         aim.predicts, data.height, data.width, aim.shift, settings.run.sampling_steps, aim.warped, aim.edge_threshold,
-        aim.retrieval_stride, aim.memory_every,
+        aim.retrieval_stride, aim.memory_every, settings.run.few_step,
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from openlyra.memory.retrieval import RetrievalConfig, owner_scores, sample_owne
 from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.codec import Codec
 from openlyra.models.frame_packing import Layout
-from openlyra.models.lyra_dit import LyraDiT
+from openlyra.models.lyra_dit import ChunkConstants, LyraDiT
 from openlyra.models.small_dit import no_image
 from openlyra.sampling.flow import TABLE, FlowTable, noised, velocity_target
 from openlyra.training.world_cache import CachedClip, conditioning
@@ -76,6 +76,10 @@ class Example:
             joined("text"), joined("target"), joined("noise"), joined("place"),
             tuple(frames for example in examples for frames in example.retrieved),
         )  # fmt: skip
+
+    def repeated(self, times: int) -> Example:
+        """The examples of a batch one after the other, so many times."""
+        return Example.batch([self] * times)
 
 
 def generator(seed: int, step: int, place: int = -1) -> Generator:
@@ -209,14 +213,17 @@ def draw_example(
 
 def predict(network: LyraDiT, example: Example, sigma: Tensor, image_width: int) -> Tensor:
     """Velocity (B, C, g, h, w) float32 at noise levels (B,) of this example."""
-    level = sigma.view(-1, 1, 1, 1, 1)
-    chunk = network.prepare_chunk(
-        conditions=example.conditions, text=example.text, image=no_image(len(sigma), image_width), rays=example.rays,
-        buffer=example.buffer,
-    )  # fmt: skip
-    state = torch.cat([example.history, noised(example.target, example.noise, level)], 2)
-    velocity: Tensor = network(state, sigma * TABLE, chunk)
+    state = torch.cat([example.history, noised(example.target, example.noise, sigma.view(-1, 1, 1, 1, 1))], 2)
+    velocity: Tensor = network(state, sigma * TABLE, example_chunk(network, example, image_width))
     return velocity
+
+
+def example_chunk(network: LyraDiT, example: Example, image_width: int) -> ChunkConstants:
+    """What all noise levels of an example share."""
+    return network.prepare_chunk(
+        conditions=example.conditions, text=example.text, image=no_image(len(example.text), image_width),
+        rays=example.rays, buffer=example.buffer,
+    )  # fmt: skip
 
 
 def example_losses(
@@ -225,5 +232,6 @@ def example_losses(
     """(B,) weighted losses, and the same without weights: mean squared error of the velocity of the new latents."""
     velocity = predict(network, example, table.sigmas[example.place], image_width)
     wrong = (velocity - velocity_target(example.target, example.noise)).square().mean((1, 2, 3, 4))
-    weights = table.weights[example.place] if weighting == "bell" else torch.ones_like(wrong)
+    sigma = table.sigmas[example.place]
+    weights = {"bell": table.weights[example.place], "data": sigma.square()}.get(weighting, torch.ones_like(wrong))
     return wrong * weights, wrong.detach()

@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from openlyra.evaluation.metrics import psnr
-from openlyra.generation.denoise import SeededNoise
-from openlyra.generation.latent_walk import LatentWalk, WalkSettings, WalkState, as_image
-from openlyra.generation.lyra_load import small_models
-from openlyra.geometry.camera import Camera
+from openlyra.evaluation.world_walk import begun, chunks_of
+from openlyra.generation.latent_walk import as_image
+from openlyra.generation.lyra_load import small_models, small_walk
 from openlyra.media.video import VideoWriter
-from openlyra.memory.frame import MemoryFrame
-from openlyra.memory.retrieval import RetrievalConfig
-from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.codec import Codec
 from openlyra.models.lyra_dit import LyraDiT
-from openlyra.sampling import UniPC
-from openlyra.training.world_cache import CachedClip, conditioning
+from openlyra.training.world_cache import CachedClip
+from openlyra.training.world_network import walk_model
 from openlyra.training.world_settings import WorldTraining
-
-
-@dataclass(frozen=True)
-class TrueDepth:
-    """Depth of the clip for frames that were generated: what is tried is the network alone."""
-
-    clip: CachedClip
-
-    def measure(
-        self, frames: Sequence[int], pixels: dict[int, Tensor], cameras: Camera, state: WalkState
-    ) -> list[MemoryFrame]:
-        """See `latent_walk.DepthSource`."""
-        return [replace(self.clip.frames[index], image=as_image(pixels[index])) for index in frames]
 
 
 @dataclass(frozen=True)
@@ -61,27 +42,19 @@ def roll_out(
     network: LyraDiT, vae: Codec, clip: CachedClip, settings: WorldTraining, chunks: int = 0, seed: int = 0
 ) -> Rollout:
     """Walk from the first frame of the clip, its photo; every later frame is generated from generated ones."""
-    began, layout = time.perf_counter(), settings.layout
+    began, new = time.perf_counter(), settings.layout.new_pixel_frames
     chunks = min(chunks or clip.chunks, clip.chunks)
-    cameras = clip.cameras[: 1 + chunks * layout.new_pixel_frames]
-    how = WalkSettings(UniPC(settings.run.sampling_steps, settings.objective.shift), 1.0, conditioning(settings))
-    how = replace(how, depth_interval=settings.objective.memory_every)
-    walk = LatentWalk(
-        small_models(network, vae), how, cameras, [""] * chunks, TrueDepth(clip), SeededNoise(seed)
-    )
-    memory = SpatialMemory(RetrievalConfig(max(1, layout.spatial_frames), settings.objective.retrieval_stride))
-    memory.add(clip.frames[0])
-    state = walk.begin(clip.frames[0], clip.pixels(0), memory)
-    images = [as_image(clip.pixels(0))]
-    figures = []
-    for chunk in range(chunks):
-        state, new = walk.finish(state, walk.sample(state, walk.inputs(state)))
-        made = [as_image(frame) for frame in new]
-        first = 1 + chunk * layout.new_pixel_frames
-        truth = clip.tensors["rgb"][first : first + len(made)].permute(0, 2, 3, 1).numpy()
-        figures.append(float(psnr(np.stack(made), truth)))
-        images += made
-    return Rollout(np.stack(images), tuple(figures), time.perf_counter() - began)
+    model = walk_model(settings)
+    walk, state = begun(
+        small_models(network, vae), small_walk(model), model.retrieval_stride, clip.cameras[: 1 + chunks * new],
+        lambda index: clip.frames[index], seed,
+    )  # fmt: skip
+    images, figures = [as_image(clip.pixels(0))[None]], []
+    for chunk, made in enumerate(chunks_of(walk, state)):
+        truth = clip.tensors["rgb"][1 + chunk * new : 1 + (chunk + 1) * new].permute(0, 2, 3, 1).numpy()
+        figures.append(float(psnr(made, truth)))
+        images.append(made)
+    return Rollout(np.concatenate(images), tuple(figures), time.perf_counter() - began)
 
 
 def write_comparison(rollout: Rollout, clip: CachedClip, path: Path) -> None:

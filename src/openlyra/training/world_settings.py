@@ -99,7 +99,7 @@ class ObjectiveSettings:
     shift: float = 5.0
     """Shift of the training times towards noise."""
     weighting: str = "bell"
-    """`bell` (released) or `uniform`."""
+    """`bell` (released), `uniform`, or `data`: the error of clean latents rather than of the velocity."""
     corruption_mean: float = -3.0
     """Mean of ln sigma of the noise on retrieved latents."""
     corruption_std: float = 2.0
@@ -192,6 +192,8 @@ class RunSettings:
     """Chunks of such a walk; 0: as many as the video has."""
     sampling_steps: int = 12
     """Network calls a chunk of such a walk."""
+    few_step: bool = False
+    """Walks use the few-step sampler, as a distilled network needs."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ class WorldTraining:
         _choice("vae.kind", vae.kind, ("wan", "patches"))
         _choice("objective.predicts", aim.predicts, PREDICTS)
         _choice("objective.warped", aim.warped, ("last", "memory"))
-        _choice("objective.weighting", aim.weighting, ("bell", "uniform"))
+        _choice("objective.weighting", aim.weighting, ("bell", "uniform", "data"))
         _choice("objective.augment_times", aim.augment_times, ("released", "uniform"))
         _choice("run.precision", run.precision, ("bfloat16", "float32"))
         self.network()

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from openlyra.errors import InputError
 from openlyra.models.codec import Codec, load_codec, save_codec
+from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.work import transformer_work
 from openlyra.sampling.flow import FlowTable
 from openlyra.training.world_augment import draw_chunk, draw_mode, remade_history
@@ -77,6 +78,8 @@ class WorldTrainer:
         self.learner = Learner(self.network, settings.optimiser, settings.run.steps)
         if settings.run.precision == "bfloat16":
             self.network.to(torch.bfloat16)
+        self.remaker: LyraDiT = self.network
+        """Re-makes chunks of self-augmented histories."""
 
     @property
     def step(self) -> int:
@@ -107,7 +110,7 @@ class WorldTrainer:
             chunk, changes = draw_chunk(clip.chunks, own, random), None
             if own == "augmented":
                 changes = remade_history(
-                    clip, chunk - 1, self.settings, self.network, self.vae, self.table, random
+                    clip, chunk - 1, self.settings, self.remaker, self.vae, self.table, random
                 )  # fmt: skip
             example = draw_example(
                 clip, chunk, self.settings, self.vae, self.table, random, own == "photo", changes, store=self.store
@@ -121,9 +124,7 @@ class WorldTrainer:
 
     def learn(self) -> dict[str, float]:
         """One step; returns the loss over the whole batch, the same without weights, and the gradient's norm."""
-        losses, plain = example_losses(
-            self.network, self.draw(self.step), self.table, self.settings.objective.weighting, self.config.image_width
-        )
+        losses, plain = self.losses(self.draw(self.step))
         share = losses.sum() / self.settings.run.batch
         rate = self.learner.rate
         norm = self.learner.learn(share)
@@ -132,6 +133,12 @@ class WorldTrainer:
             dist.all_reduce(figures)
             figures /= self.ranks.count // self.ranks.groups
         return {"loss": float(figures[0]), "error": float(figures[1]), "norm": norm, "rate": rate}
+
+    def losses(self, example: Example) -> tuple[Tensor, Tensor]:
+        """Of every example of a batch; see `example_losses`."""
+        return example_losses(
+            self.network, example, self.table, self.settings.objective.weighting, self.config.image_width
+        )  # fmt: skip
 
     def evaluate(self, folder: Path) -> dict[str, object]:
         """Walk along a clip with the averaged weights; keeps a video and returns figures. See `together`."""
@@ -185,8 +192,12 @@ class Log:
             self.board.close()
 
 
-def train_world(settings: WorldTraining, output: Path, say: Callable[[str], None] = lambda line: None) -> None:
-    """Train, or go on with what is in the folder. Writes into `output`:
+def train_world(
+    settings: WorldTraining, output: Path, say: Callable[[str], None] = lambda line: None,
+    make: Callable[..., WorldTrainer] = WorldTrainer, clips: Path | None = None,
+) -> None:  # fmt: skip
+    """Train, or go on with what is in the folder. `make` is the class that trains; `clips` a folder of cached clips,
+    `output`/cache if not given. Writes into `output`:
 
     settings.json, vae/ and transformer/ (config.json, model.safetensors: the running mean), cache/, log.jsonl, walks,
     checkpoints. Raises InputError when the folder holds a training with other settings.
@@ -195,6 +206,7 @@ def train_world(settings: WorldTraining, output: Path, say: Callable[[str], None
     if (output / SETTINGS).is_file():
         check_resumable(settings, output)
     output.mkdir(parents=True, exist_ok=True)
+    clips = clips or output / "cache"
     if settings.run.threads:
         torch.set_num_threads(settings.run.threads)
     log = Log(output, first)
@@ -203,14 +215,14 @@ def train_world(settings: WorldTraining, output: Path, say: Callable[[str], None
         if first:
             write_settings(settings, output)
             vae = prepare_codec(settings, output, log.note, say)
-            cache = open_cache(settings, vae, output)
+            cache = open_cache(settings, vae, clips)
             if cache.shards is None:
-                say(f"latents of {cache.fill()} videos made, {len(cache)} in {output}/cache")
+                say(f"latents of {cache.fill()} videos made, {len(cache)} in {clips}")
         if dist.is_initialized():
             dist.barrier()
         vae = load_codec(output / "vae")
-        cache = open_cache(settings, vae, output)
-        trainer = WorldTrainer(settings, cache.clip, len(cache), vae, cache.shards)
+        cache = open_cache(settings, vae, clips)
+        trainer = make(settings, cache.clip, len(cache), vae, cache.shards)
         if (output / CHECKPOINT).is_file():
             trainer.learner.resume(output / CHECKPOINT)
         say(f"training from step {trainer.step}; figures go to {output}/{LOG}")
@@ -257,9 +269,9 @@ def learned(settings: WorldTraining, videos: int) -> int:
     return videos - settings.data.held_out
 
 
-def open_cache(settings: WorldTraining, vae: Codec, output: Path) -> ClipCache:
-    """The clips of the data set."""
-    return ClipCache(open_dataset(Path(settings.data.folder)), vae, settings, output / "cache")
+def open_cache(settings: WorldTraining, vae: Codec, folder: Path) -> ClipCache:
+    """The clips of the data set, kept in the folder."""
+    return ClipCache(open_dataset(Path(settings.data.folder)), vae, settings, folder)
 
 
 def _loop(trainer: WorldTrainer, output: Path, log: Log, first: bool) -> None:

@@ -30,7 +30,7 @@ from openlyra.geometry.camera import Trajectory
 from openlyra.media.atomic import atomic_path, write_bytes_atomic
 from openlyra.media.video import VideoWriter
 from openlyra.worlds.photo_look import develop, metered, random_look
-from openlyra.worlds.render import Scene
+from openlyra.worlds.render import Scene, Truth
 from openlyra.worlds.sample import kind_names, sample_world
 from openlyra.worlds.serialise import world_to_json
 from openlyra.worlds.walks import WalkSettings, walk
@@ -114,12 +114,7 @@ def video_id(settings: DatasetSettings, index: int) -> str:
 def make_video(folder: Path, settings: DatasetSettings, index: int, frame_done: Callable[[], None]) -> None:
     """Make one video with everything that belongs to it."""
     name = video_id(settings, index)
-    scene, path, seed = _scene_and_walk(settings, settings.seed + index)
-    rng = np.random.default_rng([seed, 4])
-    look = random_look(rng)
-    # One exposure for the whole walk, as metered on a few frames.
-    probes = [scene.draw(path[int(i)].resized(48, 84), samples=0)[0] for i in np.linspace(0, len(path) - 1, 5)]
-    meter = float(np.exp(np.mean(np.log([metered(probe) for probe in probes]))))
+    scene, path, seed = scene_and_walk(settings, settings.seed + index)
     precision = np.float16 if settings.depth == "half" else np.float32
     inds = np.arange(len(path), dtype=np.int64)
     shape = (len(path), settings.height, settings.width)
@@ -127,9 +122,8 @@ def make_video(folder: Path, settings: DatasetSettings, index: int, frame_done: 
         VideoWriter(folder / "rgb" / f"{name}.mp4", path.fps, (settings.height, settings.width)) as video,
         DepthWriter(folder / "depth" / f"{name}.npz", inds, shape, precision) as depth,
     ):
-        for frame in range(len(path)):
-            light, truth = scene.draw(path[frame])
-            video.write(develop(light, look, np.random.default_rng([seed, 5, frame]), meter))
+        for image, truth in film(scene, path, seed):
+            video.write(image)
             depth.write(truth.depth)
             frame_done()
     k = path.cameras.intrinsics
@@ -137,6 +131,17 @@ def make_video(folder: Path, settings: DatasetSettings, index: int, frame_done: 
     write_bytes_atomic(folder / "world" / f"{name}.json", world_to_json(scene.world).encode())
     _write_npz(folder / "intrinsics" / f"{name}.npz", inds=inds, data=pinhole)
     _write_npz(folder / "pose" / f"{name}.npz", inds=inds, data=path.cameras.world_from_camera)
+
+
+def film(scene: Scene, path: Trajectory, seed: int) -> Iterator[tuple[np.ndarray, Truth]]:
+    """Every frame along a path, uint8 (H, W, 3), with what is true about it; one camera's look and exposure for all."""
+    look = random_look(np.random.default_rng([seed, 4]))
+    # One exposure for the whole walk, as metered on a few frames.
+    probes = [scene.draw(path[int(i)].resized(48, 84), samples=0)[0] for i in np.linspace(0, len(path) - 1, 5)]
+    meter = float(np.exp(np.mean(np.log([metered(probe) for probe in probes]))))
+    for frame in range(len(path)):
+        light, truth = scene.draw(path[frame])
+        yield develop(light, look, np.random.default_rng([seed, 5, frame]), meter), truth
 
 
 class DepthWriter:
@@ -165,7 +170,7 @@ class DepthWriter:
         self._files.__exit__(kind, error, trace)
 
 
-def _scene_and_walk(settings: DatasetSettings, seed: int) -> tuple[Scene, Trajectory, int]:
+def scene_and_walk(settings: DatasetSettings, seed: int) -> tuple[Scene, Trajectory, int]:
     """The first world of a seed's row in which one can walk."""
     plan = WalkSettings(settings.frames, settings.height, settings.width, settings.speed)
     for attempt in range(RETRIES):
