@@ -20,7 +20,6 @@ STEPS = 4
 HOW = {
     "plain": {},
     "shard": {"shard": True},
-    "context": {"context_ranks": 2},
     "both": {"shard": True, "context_ranks": 2},
 }
 
