@@ -15,7 +15,7 @@ from openlyra.models.video_vae import SPATIAL
 
 TOY_NAME, NANO_NAME = "toy", "nano"
 NANO = Path(models.__file__).parent / "weights" / "world_nano"
-NANO_SHA256 = ""
+NANO_SHA256 = "be58f86ef1e9c1baffb52b279c6e0ec0344f06bf87e9ef5f8e05a95a794e8be4"
 """Of the network's file in that folder."""
 CELL = SPATIAL * PATCH[1]
 """Height and width of what the networks see are multiples of this many pixels."""
