@@ -133,12 +133,13 @@ def world_tables(report: WorldReport) -> str:
 
 
 def _row(name: str, cells: list[str]) -> str:
-    return f"{name:<20}" + "".join(f"{cell:>20}" for cell in cells)
+    return f"{name:<20}" + "".join(f"{cell:>24}" for cell in cells)
 
 
 def _ends(found: Measured[Drift], part: str) -> str:
     values, spread = getattr(found.mean, part), getattr(found.spread, part)
-    return f"{values[0]:.3g} -> {values[-1]:.3g} ±{spread[-1]:.2g}"
+    digits = 1 if part in ("psnr", "colour") else 2
+    return f"{values[0]:.{digits}f} -> {values[-1]:.{digits}f} ±{spread[-1]:.{digits}f}"
 
 
 def write_pictures(report: WorldReport, shown: Shown, folder: Path) -> None:

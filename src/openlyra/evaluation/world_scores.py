@@ -37,10 +37,12 @@ class Revisit:
 
 
 def revisit(video: np.ndarray, truth: TrueWalk, chunk: int) -> Revisit:
-    """Figures of a video (F, H, W, 3) of a walk there and back; `chunk` frames are compared, every `EVERY`th."""
+    """Figures of a video (F, H, W, 3) of a walk there and back; of the last `chunk` frames every `EVERY`th is compared.
+
+    The very last one is not: it shows the photo's view, which was given and not made."""
     end = len(video) - 1
     found = []
-    for index in range(end, end - chunk, -EVERY):
+    for index in range(end - EVERY + 1, end - chunk, -EVERY):
         for other in (video[end - index], truth.images[index]):
             here = video[index]
             found.append((psnr(here, other), ssim(here, other), perceptual_distance(here, other)))
