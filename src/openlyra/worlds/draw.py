@@ -65,7 +65,7 @@ def gather_pass(world, camera, depth, what, normal, rays, points, lights):  # ty
             nx, ny, nz = normal[row, column]
             points[i, j, 0], points[i, j, 1], points[i, j, 2] = x, y, z
             points[i, j, 3], points[i, j, 4], points[i, j, 5] = nx, ny, nz
-            gather(world, stack, x, y, z, nx, ny, nz, rays, i, j, lights[i, j])
+            gather(world, stack, x, y, z, nx, ny, nz, t, rays, i, j, lights[i, j])
 
 
 @njit(**LEAN)
@@ -76,8 +76,11 @@ def _light_at(world, points, lights, row, column, x, y, z, nx, ny, nz, depth):  
     narrow = 1.0 / (0.02 * depth + 0.01)
     for i in range(max(0, i0), min(points.shape[0], i0 + 5)):
         for j in range(max(0, j0), min(points.shape[1], j0 + 5)):
+            di, dj = (i * STEP + 0.5 - row) / STEP, (j * STEP + 0.5 - column) / STEP
+            # Four points wide with soft ends: every direction of a 4 by 4 block counts the same.
+            weight = min(1.0, max(0.0, 2.5 - abs(di))) * min(1.0, max(0.0, 2.5 - abs(dj)))
             p = points[i, j]
-            if p[0] == INFINITY:
+            if weight == 0.0 or p[0] == INFINITY:
                 continue
             agree = p[3] * nx + p[4] * ny + p[5] * nz
             if agree < 0.5:
@@ -85,9 +88,6 @@ def _light_at(world, points, lights, row, column, x, y, z, nx, ny, nz, depth):  
             away = abs((p[0] - x) * nx + (p[1] - y) * ny + (p[2] - z) * nz) * narrow
             if away > 3.0:
                 continue
-            di, dj = (i * STEP + 0.5 - row) / STEP, (j * STEP + 0.5 - column) / STEP
-            # Four points wide with soft ends: every direction of a 4 by 4 block counts the same.
-            weight = min(1.0, max(0.0, 2.5 - abs(di))) * min(1.0, max(0.0, 2.5 - abs(dj)))
             weight *= math.exp(-away * away) * agree**8
             r, g, b = r + weight * lights[i, j, 0], g + weight * lights[i, j, 1], b + weight * lights[i, j, 2]
             total += weight

@@ -10,7 +10,7 @@ from openlyra.errors import InputError
 from openlyra.geometry.poses import matrix_from_quaternion
 from openlyra.worlds.bvh import build_tree
 from openlyra.worlds.shapes import CAPSULE, FRUSTUM, ROOM
-from openlyra.worlds.terrain import pack_terrain
+from openlyra.worlds.terrain import PACKED, pack_terrain
 from openlyra.worlds.types import CLOUDS, CUTOUTS, SHAPES, TEXTURES, Color, Material, World
 
 MAX_LAMPS = 8
@@ -42,7 +42,7 @@ class Packed(NamedTuple):
     ground: np.ndarray
     """(6,) present, level, material, patch material (-1 none), patch size, patch share."""
     terrain: np.ndarray
-    """(14,) `pack_terrain`, then present, material, steep material, path material (-1 none)."""
+    """(PACKED,) `pack_terrain`, and from 10 on present, material, steep material, path material (-1 none)."""
     water: np.ndarray
     """(7,) present, level, red, green, blue, ripple, scale."""
     sky: np.ndarray
@@ -108,10 +108,10 @@ def _environment(world: World) -> tuple[np.ndarray, ...]:
     if g is not None:
         patches = -1 if g.patches is None else g.patches
         ground = [1, g.level, g.material, patches, g.patch_size, g.patch_share]
-    terrain = np.zeros(14)
+    terrain = np.zeros(PACKED)
     if t is not None:
-        terrain[:10] = pack_terrain(t)
-        terrain[10:] = [1, t.material, t.steep, -1 if t.path is None else t.path]
+        terrain = pack_terrain(t)
+        terrain[10:14] = [1, t.material, t.steep, -1 if t.path is None else t.path]
     water = [0.0] * 7 if w is None else [1, w.level, *w.color, w.ripple, w.scale]
     clouds = [CLOUDS.index(sky.clouds), sky.cover, sky.cloud_size, sky.haze, sky.glow, sky.seed % 65536]
     sun = np.array(light.sun_direction, np.float64)

@@ -25,7 +25,7 @@ from openlyra.worlds.patterns import METAL as METAL_TEXTURE
 from openlyra.worlds.shapes import CURVED, ELLIPSOID
 from openlyra.worlds.sky import sky_color
 from openlyra.worlds.terrain import PATH, SEED, SNOW, WAVELENGTH, path_x
-from openlyra.worlds.trace import blocked, nearest, normal_at
+from openlyra.worlds.trace import blocked, nearest_roughly, normal_at
 
 SUN, SUN_COLOR, AMBIENT, SKY_COLOR, BOUNCE, INDOOR, FOG, LAMPS = 3, 4, 7, 8, 11, 14, 15, 16
 """Places in a packed light."""
@@ -54,9 +54,9 @@ def _average(world, index):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _mirrored(world, stack, x, y, z, dx, dy, dz):  # type: ignore[no-untyped-def]
+def _mirrored(world, stack, x, y, z, dx, dy, dz, away):  # type: ignore[no-untyped-def]
     """What a reflected ray sees, roughly: the sky, or a plainly lit surface."""
-    t, what, face = nearest(world, stack, x, y, z, dx, dy, dz, 1e-4, INFINITY)
+    t, what, face = nearest_roughly(world, stack, x, y, z, dx, dy, dz, 1e-4, INFINITY, away)
     if what == NO_HIT or what == WATER:
         if world.light[INDOOR] > 0 and what == NO_HIT:
             return 1.0, 1.0, 1.0
@@ -156,7 +156,7 @@ def _land_surface(world, x, y, z, ny, foot):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _water(world, stack, x, y, z, dx, dy, dz, foot, ir, ig, ib):  # type: ignore[no-untyped-def]
+def _water(world, stack, x, y, z, dx, dy, dz, distance, foot, ir, ig, ib):  # type: ignore[no-untyped-def]
     """Ripples that mirror the sky and the shore."""
     w = world.water
     scale = max(w[6], 1e-2)
@@ -168,7 +168,7 @@ def _water(world, stack, x, y, z, dx, dy, dz, foot, ir, ig, ib):  # type: ignore
     cosine = -(dx * nx + dy * ny + dz * nz)
     mirror = 0.03 + 0.97 * (1.0 - min(1.0, max(0.0, cosine))) ** 5
     rx, ry, rz = dx + 2 * cosine * nx, dy + 2 * cosine * ny, dz + 2 * cosine * nz
-    r, g, b = _mirrored(world, stack, x, y - OFFSET, z, rx, min(ry, -0.01), rz)
+    r, g, b = _mirrored(world, stack, x, y - OFFSET, z, rx, min(ry, -0.01), rz, distance)
     glint = max(0.0, rx * world.light[0] + ry * world.light[1] + rz * world.light[2]) ** 200 * 3.0 * world.light[SUN]
     return (
         w[2] * ir * (1 - mirror) + mirror * (r + glint), w[3] * ig * (1 - mirror) + mirror * (g + glint),
@@ -184,8 +184,8 @@ def sunlit(world, stack, x, y, z, nx, ny, nz, distance, jitter_x, jitter_y):  # 
         return 0.0
     lift = OFFSET * (1.0 + 0.3 * distance)
     ax, ay, az = light[0] + jitter_x, light[1] + jitter_y, light[2]
-    hidden = blocked(world, stack, x + lift * nx, y + lift * ny, z + lift * nz, ax, ay, az, 0.0, INFINITY)
-    return 0.0 if hidden else 1.0
+    x, y, z = x + lift * nx, y + lift * ny, z + lift * nz
+    return 0.0 if blocked(world, stack, x, y, z, ax, ay, az, 0.0, INFINITY, distance) else 1.0
 
 
 @njit(**LEAN)
@@ -205,8 +205,8 @@ def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, f
     """Colour of a surface point: unit ray (dx, dy, dz), sun 0 to 1, gathered light (ir, ig, ib)."""
     light = world.light
     if what == WATER:
-        r, g, b = _water(world, stack, x, y, z, dx, dy, dz, foot, ir + sun * light[SUN], ig + sun * light[SUN],
-                         ib + sun * light[SUN])  # fmt: skip
+        r, g, b = _water(world, stack, x, y, z, dx, dy, dz, distance, foot, ir + sun * light[SUN],
+                         ig + sun * light[SUN], ib + sun * light[SUN])  # fmt: skip
         return fogged(world, r, g, b, distance, dx, dy, dz)
     # The pixel's long side on a slanted surface decides what blurs; between the two sides is what looks right.
     slant = max(0.12, abs(nx * dx + ny * dy + nz * dz))
@@ -243,7 +243,7 @@ def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, f
         metal = int(m[0]) == METAL_TEXTURE
         mirror = gloss * (0.5 if metal else 0.05 + 0.95 * (1.0 - facing) ** 5) * (1.0 - 0.75 * rough)
         if mirror > 0.02 and rx * nx + ry * ny + rz * nz > 0.0:
-            a, c, e = _mirrored(world, stack, x + OFFSET * nx, y + OFFSET * ny, z + OFFSET * nz, rx, ry, rz)
+            a, c, e = _mirrored(world, stack, x + OFFSET * nx, y + OFFSET * ny, z + OFFSET * nz, rx, ry, rz, distance)
             tr, tg, tb = (r, g, b) if metal else (1.0, 1.0, 1.0)
             cr, cg, cb = cr + mirror * (a * tr - cr), cg + mirror * (c * tg - cg), cb + mirror * (e * tb - cb)
         cr, cg, cb = cr + spot * light[SUN_COLOR], cg + spot * light[SUN_COLOR + 1], cb + spot * light[SUN_COLOR + 2]
@@ -251,10 +251,10 @@ def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, f
 
 
 @njit(**LEAN)
-def gather(world, stack, x, y, z, nx, ny, nz, rays, row, column, out):  # type: ignore[no-untyped-def]
+def gather(world, stack, x, y, z, nx, ny, nz, distance, rays, row, column, out):  # type: ignore[no-untyped-def]
     """Light at a surface point from everywhere but the sun, by a few rays and one shadow ray a lamp, into out (3,).
 
-    `row` and `column` are those of the point in its grid.
+    `row` and `column` are those of the point in its grid, `distance` is how far the camera is.
     """
     light = world.light
     indoor = light[INDOOR] > 0
@@ -273,7 +273,7 @@ def gather(world, stack, x, y, z, nx, ny, nz, rays, row, column, out):  # type: 
         radius, up = math.sqrt(square), math.sqrt(1.0 - square)
         a, c = radius * math.cos(angle), radius * math.sin(angle)
         dx, dy, dz = a * tx + c * bx + up * nx, a * ty + c * by + up * ny, a * tz + c * bz + up * nz
-        t, what, _ = nearest(world, stack, x, y, z, dx, dy, dz, 0.0, reach)
+        t, what, _ = nearest_roughly(world, stack, x, y, z, dx, dy, dz, 0.0, reach, distance)
         hr, hg, hb = hemisphere(light, -dy)
         if what == NO_HIT:
             strength = 2.5 if indoor else 1.0
@@ -308,7 +308,8 @@ def gather(world, stack, x, y, z, nx, ny, nz, rays, row, column, out):  # type: 
         lx += 0.2 * (hash3(seed, i, 5, 3) - 0.5)
         ly += 0.1 * (hash3(seed, i, 6, 3) - 0.5)
         lz += 0.2 * (hash3(seed, i, 7, 3) - 0.5)
-        if not blocked(world, stack, x, y, z, lx, ly, lz, 0.0, max(0.0, 1.0 - 0.25 / math.sqrt(square + 1e-9))):
+        stop = max(0.0, 1.0 - 0.25 / math.sqrt(square + 1e-9))
+        if not blocked(world, stack, x, y, z, lx, ly, lz, 0.0, stop, distance):
             r += strength * world.lamps[i, 3]
             g += strength * world.lamps[i, 4]
             b += strength * world.lamps[i, 5]

@@ -8,22 +8,35 @@ import numpy as np
 from numba import njit
 
 from openlyra.worlds.kernels import INFINITY, LEAN
-from openlyra.worlds.noise import noise2
+from openlyra.worlds.noise import hash3, noise2
 from openlyra.worlds.types import Terrain
 
 OCTAVES = 7
 AMPLITUDE, WAVELENGTH, RIDGED, ROUGHNESS, FLAT, SEED, PATH, FAR, SNOW, ORIGIN = range(10)
 """Places of the numbers in a packed terrain."""
+UNIT, MIDDLE, WEIGHTS, TABLE = 14, 15, 16, 17
+"""Places of what follows from them: metres a unit of the weighted sum of octaves far from the origin, the sum at height
+0, the sum of the weights, and four numbers an octave: cosine and sine of its slant times its frequency, its weight, and
+the weights of all finer ones. Working these out at every look at the land would take longer than the noise itself."""
+PACKED = TABLE + 4 * OCTAVES
 
 
 def pack_terrain(terrain: Terrain) -> np.ndarray:
-    """(10,) float64 for the kernels."""
+    """(PACKED,) float64 for the kernels; places 10 to 13 are left to `pack_world`."""
     snow = 1e9 if terrain.snow_height is None else terrain.snow_height
     roughness = min(max(terrain.roughness, 0.05), 0.95)
-    packed = np.array([
+    packed = np.zeros(PACKED)
+    packed[:ORIGIN] = [
         terrain.amplitude, terrain.wavelength, terrain.ridged, roughness, terrain.flat_radius,
-        terrain.seed % 65536, terrain.path_width, terrain.far, snow, 0.0,
-    ], np.float64)  # fmt: skip
+        terrain.seed % 65536, terrain.path_width, terrain.far, snow,
+    ]  # fmt: skip
+    octaves = np.arange(OCTAVES)
+    # A different slant for every octave hides the lattice of the noise.
+    slant, frequency, weight = 0.7 * octaves + 0.3, 2.03**octaves / terrain.wavelength, roughness**octaves
+    packed[WEIGHTS] = weight.sum()
+    packed[MIDDLE], packed[UNIT] = 0.45 * packed[WEIGHTS], terrain.amplitude / packed[WEIGHTS]
+    rest = np.append(weight[::-1].cumsum()[::-1][1:], 0.0)
+    packed[TABLE:] = np.stack([frequency * np.cos(slant), frequency * np.sin(slant), weight, rest], 1).ravel()
     packed[ORIGIN] = height_at(0.0, 0.0, packed)
     return packed
 
@@ -47,17 +60,39 @@ def path_x(z, seed, wavelength):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _octave(x, z, packed, octave, frequency):  # type: ignore[no-untyped-def]
+def _octave(x, z, packed, octave):  # type: ignore[no-untyped-def]
     """[0, 1]: one octave of the land."""
-    # A different slant for every octave hides the lattice of the noise.
-    c, s = math.cos(0.7 * octave + 0.3), math.sin(0.7 * octave + 0.3)
-    a, b = c * x - s * z, s * x + c * z
-    value = noise2(a * frequency + 17.3 * octave, b * frequency - 9.1, int(packed[SEED]) + octave)
+    c, s = packed[TABLE + 4 * octave], packed[TABLE + 4 * octave + 1]
+    value = noise2(c * x - s * z + 17.3 * octave, s * x + c * z - 9.1, int(packed[SEED]) + octave)
     ridged = packed[RIDGED]
     if ridged > 0.0:
         ridge = 1.0 - abs(2.0 * value - 1.0)
         value = value * (1.0 - ridged) + ridge * ridge * ridged
     return value
+
+
+@njit(**LEAN)
+def _octave_slope(x, z, packed, octave):  # type: ignore[no-untyped-def]
+    """`_octave` and its derivatives by x and z."""
+    c, s = packed[TABLE + 4 * octave], packed[TABLE + 4 * octave + 1]
+    u, v, seed = c * x - s * z + 17.3 * octave, s * x + c * z - 9.1, int(packed[SEED]) + octave
+    ui, vi = math.floor(u), math.floor(v)
+    fu, fv = u - ui, v - vi
+    du, dv = 6.0 * fu * (1.0 - fu), 6.0 * fv * (1.0 - fv)
+    fu, fv = fu * fu * (3.0 - 2.0 * fu), fv * fv * (3.0 - 2.0 * fv)
+    corner, right = hash3(ui, vi, 0, seed), hash3(ui + 1, vi, 0, seed)
+    below, across = hash3(ui, vi + 1, 0, seed), hash3(ui + 1, vi + 1, 0, seed)
+    twist = corner - right - below + across
+    value = corner + (right - corner) * fu + (below - corner) * fv + twist * fu * fv
+    du, dv = du * (right - corner + twist * fv), dv * (below - corner + twist * fu)
+    ridged = packed[RIDGED]
+    if ridged > 0.0:
+        side = 1.0 if value < 0.5 else -1.0
+        ridge = 1.0 - abs(2.0 * value - 1.0)
+        value = value * (1.0 - ridged) + ridge * ridge * ridged
+        steeper = 1.0 - ridged + 4.0 * side * ridge * ridged
+        du, dv = du * steeper, dv * steeper
+    return value, c * du + s * dv, c * dv - s * du
 
 
 @njit(**LEAN)
@@ -68,79 +103,72 @@ def _near(x, z, packed):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _size(x, z, packed):  # type: ignore[no-untyped-def]
-    """Metres a unit of the weighted sum of octaves."""
-    r = packed[ROUGHNESS]
-    return packed[AMPLITUDE] * _near(x, z, packed) * (1.0 - r) / (1.0 - r**OCTAVES)
-
-
-@njit(**LEAN)
 def height_at(x, z, packed):  # type: ignore[no-untyped-def]
     """Metres above the origin."""
-    r, total, norm = packed[ROUGHNESS], 0.0, 0.0
-    frequency, weight = 1.0 / packed[WAVELENGTH], 1.0
+    total = -packed[MIDDLE]
     for octave in range(OCTAVES):
-        total += weight * _octave(x, z, packed, octave, frequency)
-        norm += weight
-        frequency *= 2.03
-        weight *= r
-    return _size(x, z, packed) * (total - 0.45 * norm) - packed[ORIGIN]
+        total += packed[TABLE + 4 * octave + 2] * _octave(x, z, packed, octave)
+    return packed[UNIT] * _near(x, z, packed) * total - packed[ORIGIN]
 
 
 @njit(**LEAN)
-def _gap(x, y, z, packed):  # type: ignore[no-untyped-def]
-    """A lower bound of the height of (x, y, z) above the land, exact when it is negative.
+def _gap(x, y, z, near, packed):  # type: ignore[no-untyped-def]
+    """A lower bound of the height of (x, y, z) above the land, exact when it is negative; `near` is that of the place.
 
     Octaves are added until those that are left matter little beside the gap.
     """
-    r = packed[ROUGHNESS]
-    norm = (1.0 - r**OCTAVES) / (1.0 - r)
-    size = _size(x, z, packed)
-    total, rest = 0.0, norm
-    frequency, weight = 1.0 / packed[WAVELENGTH], 1.0
-    bound = 0.0
+    size = packed[UNIT] * near
+    level, total, bound = packed[ORIGIN] - y, -packed[MIDDLE], 0.0
     for octave in range(OCTAVES):
-        total += weight * _octave(x, z, packed, octave, frequency)
-        rest -= weight
+        total += packed[TABLE + 4 * octave + 2] * _octave(x, z, packed, octave)
+        rest = size * packed[TABLE + 4 * octave + 3]
         # The octaves that are left add between 0 and `rest`.
-        bound = -y - size * (total + rest - 0.45 * norm) + packed[ORIGIN]
-        if bound > 0.8 * size * rest and octave + 1 < OCTAVES:
+        bound = level - size * total - rest
+        if bound > 0.8 * rest:
             return bound
-        frequency *= 2.03
-        weight *= r
     return bound
 
 
 @njit(**LEAN)
-def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
-    """t of the first crossing from above within (near, far), by steps as long as the gap allows."""
+def _march(packed, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
+    """(last t above the land, first t below it, gap there), by steps as long as the gap allows.
+
+    The second is INFINITY where the ray stays above, or starts below. Steps are never shorter than a pixel's detail for
+    a viewer who is `away` metres from the start.
+    """
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
-    slope = 1.6 * packed[AMPLITUDE] / packed[WAVELENGTH]
     level = math.sqrt(dx * dx + dz * dz)
+    slope = 1.6 * packed[AMPLITUDE] / packed[WAVELENGTH] * level
+    rise = max(dy, 0.0) + 1e-9
+    least, grow = (0.01 + 0.003 * away) / length, 0.003
     # No land is higher than this; above it a rising ray is free.
     top = packed[AMPLITUDE] * 0.55 - packed[ORIGIN]
-    t, last, gap = near, near, 0.0
+    t, last = near, near
     for _ in range(400):
         y = oy + t * dy
         if dy <= 0.0 and -y > top:
-            return INFINITY
+            return last, INFINITY, 0.0
         x, z = ox + t * dx, oz + t * dz
-        gap = _gap(x, y, z, packed)
+        share = _near(x, z, packed)
+        gap = _gap(x, y, z, share, packed)
         if gap < 0.0:
-            break
+            return last, t if t > near else INFINITY, gap
         last = t
         # The gap closes by the ray's own fall and by the steepest likely rise of the land.
-        fall = max(dy, 0.0) + slope * min(1.0, _near(x, z, packed) + 0.2) * level + 1e-9
-        t += max(gap / fall, (0.01 + 0.003 * t * length) / length)
+        t += max(gap / (rise + slope * min(1.0, share + 0.2)), least + grow * t)
         if t > far:
-            return INFINITY
-    else:
-        return INFINITY
-    if t == near:
+            return last, INFINITY, 0.0
+    return last, INFINITY, 0.0
+
+
+@njit(**LEAN)
+def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
+    """t of the first crossing from above within (near, far)."""
+    last, t, below = _march(packed, ox, oy, oz, dx, dy, dz, near, far, 0.0)
+    if t == INFINITY:
         return INFINITY
     # False position with halving (the Illinois rule): both ends close in, in a handful of steps.
-    above = -oy - last * dy - height_at(ox + last * dx, oz + last * dz, packed)
-    below, side = gap, 0
+    above, side = -oy - last * dy - height_at(ox + last * dx, oz + last * dz, packed), 0
     for _ in range(40):
         middle = (last * below - t * above) / (below - above)
         value = -oy - middle * dy - height_at(ox + middle * dx, oz + middle * dz, packed)
@@ -161,10 +189,25 @@ def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-u
 
 
 @njit(**LEAN)
+def near_terrain(packed, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
+    """About `hit_terrain`, to within a step: enough for light that a viewer `away` metres off sees."""
+    last, t, _ = _march(packed, ox, oy, oz, dx, dy, dz, near, far, away)
+    return 0.5 * (last + t) if t < INFINITY else INFINITY
+
+
+@njit(**LEAN)
 def terrain_normal(packed, x, z):  # type: ignore[no-untyped-def]
-    """Unit normal of the land, pointing up (y negative)."""
-    e = 0.02
-    a = (height_at(x + e, z, packed) - height_at(x - e, z, packed)) / (2 * e)
-    b = (height_at(x, z + e, packed) - height_at(x, z - e, packed)) / (2 * e)
+    """Unit normal of the land, pointing up (y negative): the derivative of `height_at`."""
+    total, a, b = -packed[MIDDLE], 0.0, 0.0
+    for octave in range(OCTAVES):
+        value, along_x, along_z = _octave_slope(x, z, packed, octave)
+        weight = packed[TABLE + 4 * octave + 2]
+        total, a, b = total + weight * value, a + weight * along_x, b + weight * along_z
+    near, reach = _near(x, z, packed), 4.0 * max(packed[FLAT], 1.0)
+    share = math.sqrt(x * x + z * z) / reach
+    # `_near` falls off as share^2, so that its derivative has no pole at the origin.
+    fall = 5.64 * (1.0 - share) / (reach * reach) if share < 1.0 else 0.0
+    a = packed[UNIT] * (near * a + fall * x * total)
+    b = packed[UNIT] * (near * b + fall * z * total)
     length = math.sqrt(a * a + b * b + 1.0)
     return -a / length, -1.0 / length, -b / length

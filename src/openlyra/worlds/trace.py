@@ -10,7 +10,7 @@ from openlyra.worlds.kernels import INFINITY, LEAN
 from openlyra.worlds.noise import noise3
 from openlyra.worlds.packed import CUTOUT, DETAIL, GROUND, HALF, LAND, NO_HIT, SHAPE, WATER
 from openlyra.worlds.shapes import CURVED, hit_unit, unit_normal
-from openlyra.worlds.terrain import FAR, hit_terrain, terrain_normal
+from openlyra.worlds.terrain import FAR, hit_terrain, near_terrain, terrain_normal
 
 STACK = 97
 """Length of the scratch array that every ray function takes: room for a traversal, and LAST."""
@@ -140,8 +140,8 @@ def _tree(primitives, bounds, children, order, stack, ox, oy, oz, dx, dy, dz, ne
 
 
 @njit(**LEAN)
-def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
-    """(t, what, face) of the first hit between near and far; what is a primitive, GROUND, WATER, LAND or NO_HIT."""
+def _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
+    """(t, what, face) of the first hit of anything but the terrain; t is `far` where there is none."""
     best, what, face = far, NO_HIT, -1
     for i in world.rooms:
         t, f = hit_primitive(world.primitives[i], ox, oy, oz, dx, dy, dz, near)
@@ -160,16 +160,34 @@ def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no
                     ox, oy, oz, dx, dy, dz, near, best, False)
     if i >= 0:
         best, what, face = t, i, f
+    return best, what, face
+
+
+@njit(**LEAN)
+def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
+    """(t, what, face) of the first hit between near and far; what is a primitive, GROUND, WATER, LAND or NO_HIT."""
+    best, what, face = _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far)
     if world.terrain[PRESENT] > 0:
         t = hit_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(best, world.terrain[FAR]))
         if t < best:
-            best, what, face = t, LAND, CURVED
+            return t, LAND, CURVED
     return (best, what, face) if what != NO_HIT else (INFINITY, NO_HIT, -1)
 
 
 @njit(**LEAN)
-def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
-    """Whether anything but the inside of a closed room lies between near and far."""
+def nearest_roughly(world, stack, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
+    """`nearest` for light that a viewer `away` metres off sees: the land is met to within what a pixel shows."""
+    best, what, face = _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far)
+    if world.terrain[PRESENT] > 0:
+        t = near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(best, world.terrain[FAR]), away)
+        if t < best:
+            return t, LAND, CURVED
+    return (best, what, face) if what != NO_HIT else (INFINITY, NO_HIT, -1)
+
+
+@njit(**LEAN)
+def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
+    """Whether anything but the inside of a closed room lies between near and far, for a viewer `away` metres off."""
     if world.ground[0] > 0 and dy > 1e-12 and near < (world.ground[1] - oy) / dy < far:
         return True
     _, i, _ = _tree(world.primitives, world.bounds, world.children, world.order, stack,
@@ -177,7 +195,7 @@ def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no
     if i >= 0:
         return True
     if world.terrain[PRESENT] > 0:
-        return hit_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(far, world.terrain[FAR])) < far
+        return near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(far, world.terrain[FAR]), away) < far
     return False
 
 
