@@ -14,7 +14,7 @@ from openlyra.evaluation.camera_control import CameraError, camera_error
 from openlyra.evaluation.true_walk import HELD_OUT, TrueWalk, pan, stroll, there_and_back
 from openlyra.evaluation.world_exemplar import EXEMPLAR, exemplar_video
 from openlyra.evaluation.world_scores import Drift, Measured, Revealed, Revisit, drift, measured, revealed, revisit
-from openlyra.evaluation.world_walk import ABLATIONS, FULL, WARP, Trained, generate
+from openlyra.evaluation.world_walk import ABLATIONS, FULL, NO_MEMORY, WARP, Trained, generate
 
 TRUE_VIDEO = "true video"
 SWAY = 24
@@ -92,8 +92,10 @@ def evaluate_world(
     parts: dict[str, Make] = {name: partial(_made, first, name) for name in ABLATIONS}
     others: dict[str, Make] = {WARP: partial(_made, first, WARP), EXEMPLAR: exemplar_video}
     tried = _Tried(report, protocol, chunk, say)
+    # Memory holds what drifts in place, so what a network does on its own shows only without.
+    bare: dict[str, Make] = {f"{t.name}, no memory": partial(_made, t, NO_MEMORY) for t in networks}
     loop = tried.loops(systems | parts | others, pans)
-    tried.sway(systems | others, pans)
+    tried.sway(systems | bare | others, pans)
     return report, Shown(tried.walks(systems | others, walks), loop)
 
 

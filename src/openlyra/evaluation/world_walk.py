@@ -121,10 +121,10 @@ def _warped_from(inputs: ChunkInputs, other: ChunkInputs) -> ChunkInputs:
     return replace(inputs, condition=condition, warped=other.warped, shares=other.shares)
 
 
-FULL, WARP = "full system", "warp alone"
+FULL, WARP, NO_MEMORY = "full system", "warp alone", "no memory"
 ABLATIONS: dict[str, Inputs] = {
     "no spatial slots": without_slots, "no correspondences": without_correspondences, "one fused cloud": fused_cloud,
-    "no memory": without_memory,
+    NO_MEMORY: without_memory,
 }  # fmt: skip
 """What can be taken away from a network when it walks."""
 

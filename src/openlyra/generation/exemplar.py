@@ -29,6 +29,8 @@ from openlyra.memory.frame import MemoryFrame
 
 BEHIND = 1.02
 """Factor on the depth of new surface."""
+UNSEEN = 0.98
+"""Unknown part of a view from which there is nothing to continue."""
 WIDE = 0.05
 """Half width of a hole, in image heights, from which it is stitched of large copies instead of small patches."""
 
@@ -43,6 +45,8 @@ class ExemplarSettings:
     """Every how many frames a keyframe may be chosen."""
     tolerated_hole: float = 0.002
     """Part of a frame that may be unknown before the frame becomes a keyframe."""
+    largest_hole: float = 0.5
+    """Part of a frame up to which it becomes a keyframe before its neighbours."""
     patchmatch: PatchMatchSettings = field(default_factory=PatchMatchSettings)
 
 
@@ -120,7 +124,9 @@ class ExemplarGenerator:
     def _explore(
         self, window: range, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
     ) -> None:
-        """Complete the candidate that reveals most, again and again, until none reveals more than is tolerated."""
+        """Complete the candidate that reveals most, again and again, until none reveals more than is tolerated.
+
+        What is hardly known at all waits until its neighbours are complete: there is nothing in it to continue."""
         candidates = sorted({*window[:: self.settings.candidate_step], window[-1]})
         holes = {index: 1.0 for index in candidates}
         while True:
@@ -128,9 +134,11 @@ class ExemplarGenerator:
             open_candidates = [i for i in candidates if holes[i] > self.settings.tolerated_hole and i not in done]
             for index in open_candidates:
                 holes[index] = float((surfaces.look(start.trajectory[index]).alpha < KNOWN_ALPHA).mean())
-            worst = max(open_candidates, key=lambda i: (holes[i], i), default=None)
-            if worst is None or holes[worst] <= self.settings.tolerated_hole:
+            wanting = [i for i in open_candidates if holes[i] > self.settings.tolerated_hole]
+            if not wanting:
                 return
+            linked = [i for i in wanting if holes[i] <= self.settings.largest_hole]
+            worst = max(linked, key=lambda i: (holes[i], i)) if linked else min(wanting, key=lambda i: (holes[i], i))
             self._complete(worst, start, store, surfaces, frames)
             holes[worst] = 0.0
 
@@ -162,6 +170,8 @@ def complete_view(
     """The new surface that a camera reveals: image, depth and sky, valid where memory knew nothing."""
     look = surfaces.look(camera)
     hole = ndimage.binary_dilation(look.alpha < KNOWN_ALPHA, iterations=2)
+    if hole.mean() > UNSEEN:
+        return _another_photo(index, camera, frames[0], hole)
     view = surfaces.partial_view(camera, hole, look)
     seen = SeenSpace(frames, camera)
     completed = complete_depth(view, far, seen)
@@ -176,6 +186,12 @@ def complete_view(
     # A little behind: where the new overlaps what was known, the known is what is seen.
     behind = np.where(hole, BEHIND * completed.depth, completed.depth).astype(np.float32)
     return MemoryFrame(index, image, behind, new, completed.sky, camera)
+
+
+def _another_photo(index: int, camera: Camera, photo: MemoryFrame, hole: np.ndarray) -> MemoryFrame:
+    """A view that shares nothing with what is known (a path may jump): the photo's mirror image stands there."""
+    image, depth = photo.image[:, ::-1].copy(), photo.depth[:, ::-1].copy()
+    return MemoryFrame(index, image, depth, photo.valid[:, ::-1] & hole, photo.sky[:, ::-1].copy(), camera)
 
 
 def wide_parts(hole: np.ndarray) -> np.ndarray:
