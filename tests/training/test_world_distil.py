@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from world_case import make_walls, settings
+from world_case import killed_at_step, make_walls, settings
 
 from openlyra.cli.main import main
 from openlyra.models.lyra_dit import LyraDiT
@@ -123,22 +123,13 @@ def test_walks_and_folders_honour_the_few_calls(teacher: Path, student: Path) ->
 
 
 def test_a_distillation_goes_on_where_it_stopped(
-    teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    teacher: Path, tmp_path: Path
 ) -> None:
     how = distil_settings(teacher, 5, CALLS, 3e-3, 1)
     how = replace(how, run=replace(how.run, save_every=2))
     distil_world(how, tmp_path / "whole")
-    learn = Distiller.learn
-
-    def stops(trainer: Distiller) -> dict[str, float]:
-        if trainer.step == 3:
-            raise KeyboardInterrupt
-        return learn(trainer)
-
-    monkeypatch.setattr(Distiller, "learn", stops)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at_step(Distiller, 3):
         distil_world(how, tmp_path / "parts")
-    monkeypatch.setattr(Distiller, "learn", learn)
     distil_world(how, tmp_path / "parts")
     whole, parts = (load_file(tmp_path / n / "transformer" / "model.safetensors") for n in ("whole", "parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)

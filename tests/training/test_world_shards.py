@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from world_case import make_walls, settings
+from world_case import killed_at_step, make_walls, settings
 from world_ranks_run import losses
 
 from openlyra.cli.main import main
@@ -120,7 +120,7 @@ def test_an_epoch_sees_each_clip_once_and_ranks_read_other_shards() -> None:
 
 
 def test_training_on_shards_goes_on_in_mid_epoch(
-    shards: Path, walls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shards: Path, walls: Path, tmp_path: Path
 ) -> None:
     """Killed within an epoch and resumed with hardly any room for the cache: the same losses and the same bytes."""
     how = settings(shards, vae={"videos": 2}, run={"steps": 5, "visits": 2}, objective={"augment_every": 0})
@@ -130,20 +130,8 @@ def test_training_on_shards_goes_on_in_mid_epoch(
         objective={"augment_every": 0},
     )  # fmt: skip
 
-    class Killed(BaseException):
-        pass
-
-    learn = WorldTrainer.learn
-
-    def until_three(self: WorldTrainer) -> dict[str, float]:
-        if self.step == 3:
-            raise Killed
-        return learn(self)
-
-    monkeypatch.setattr(WorldTrainer, "learn", until_three)
-    with pytest.raises(Killed):
+    with killed_at_step(WorldTrainer, 3):
         train_world(small, tmp_path / "parts")
-    monkeypatch.setattr(WorldTrainer, "learn", learn)
     train_world(small, tmp_path / "parts")
     for name in ("checkpoint.safetensors", "vae/model.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()

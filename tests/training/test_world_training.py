@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from world_case import FRAMES, make_walls, settings
+from world_case import FRAMES, killed_at_step, make_walls, settings
 
 from openlyra.cli.main import main
 from openlyra.errors import InputError
@@ -211,25 +211,12 @@ def test_frozen_parameters_stay(trainer: Callable[..., WorldTrainer]) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_an_interrupted_training_ends_with_the_same_bytes(
-    walls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+    walls: Path, tmp_path: Path, precision: str
 ) -> None:
     how = settings(walls, run={"precision": precision}, objective={"photo_share": 0.0})
     train_world(how, tmp_path / "whole")
-
-    class Killed(BaseException):
-        pass
-
-    learn = WorldTrainer.learn
-
-    def until_three(self: WorldTrainer) -> dict[str, float]:
-        if self.step == 3:
-            raise Killed
-        return learn(self)
-
-    monkeypatch.setattr(WorldTrainer, "learn", until_three)
-    with pytest.raises(Killed):
+    with killed_at_step(WorldTrainer, 3):
         train_world(how, tmp_path / "parts")
-    monkeypatch.setattr(WorldTrainer, "learn", learn)
     assert int(load_file(tmp_path / "parts" / world_trainer.CHECKPOINT)["step"]) == 2
     train_world(how, tmp_path / "parts")
     for name in (

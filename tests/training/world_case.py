@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from openlyra.geometry.camera import Camera
 from openlyra.training.world_data import open_dataset, write_video
@@ -18,6 +21,23 @@ from openlyra.training.world_settings import (
     VaeSettings,
     WorldTraining,
 )
+from openlyra.training.world_trainer import WorldTrainer
+
+
+@contextmanager
+def killed_at_step(trainer: type[WorldTrainer], step: int) -> Iterator[None]:
+    """A training inside the context dies, like from a signal, when it is about to do that step."""
+    learn = trainer.learn
+
+    def dies(self: WorldTrainer) -> dict[str, float]:
+        if self.step == step:
+            raise KeyboardInterrupt
+        return learn(self)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(trainer, "learn", dies)
+        yield
+
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 17
 LAYOUT = "f1k1f1s2f1s1f2k2f1k1_g1"
