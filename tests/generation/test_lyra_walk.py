@@ -140,7 +140,7 @@ def test_bad_captions_are_one_line(
         (("--generator", "lyra", "--steps", "0"), "--steps 0"),
         (("--generator", "lyra", "--guidance", "-1"), "--guidance -1"),
         (("--generator", "lyra", "--fast", "--steps", "8"), "--fast has 4 steps"),
-        (("--generator", "lyra", "--captions", "none.json"), "not a readable JSON file"),
+        (("--generator", "lyra", "--model", "toy", "--captions", "none.json"), "not a readable JSON file"),
     ],
 )
 def test_bad_options_are_one_line(
@@ -157,5 +157,5 @@ def test_more_frames_than_the_path_has(photo: Path, whole_run: Path, tmp_path: P
 
 
 def test_any_number_of_frames_is_whole_chunks_inside() -> None:
-    generator = LyraGenerator(LyraSettings())
+    generator = LyraGenerator(LyraSettings("toy"))
     assert [generator.chunks(frames) for frames in (1, 2, 81, 82, 161)] == [0, 1, 1, 2, 2]
