@@ -56,7 +56,7 @@ def truth_pass(world, camera, depth, what, face, normal):  # type: ignore[no-unt
 
 @njit(**OPTIONS)
 def gather_pass(world, camera, depth, what, normal, count, points, lights):  # type: ignore[no-untyped-def]
-    """On every STEP-th pixel: world point and normal (h, w, 6) and the light gathered there by `count` rays (h, w, 3)."""
+    """On every STEP-th pixel: world point and normal (h, w, 6), light gathered by `count` rays (h, w, 3)."""
     stack, most = np.zeros(STACK, np.int64), points.shape[1] * count
     rays, crossing, lane = np.zeros((most, COLUMNS)), np.zeros((most, 3)), np.zeros((SCRATCH, LANES))
     hit, met, face = np.zeros(most), np.zeros(most, np.int64), np.zeros(most, np.int64)
@@ -191,21 +191,14 @@ def _is_outline(depth, what, face, sun, i, j):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(**LEAN)
-def _sample_place(i, j, k, samples):  # type: ignore[no-untyped-def]
-    """(angle, row, column) of an extra sample of a pixel: points of a turned grid around the centre."""
-    angle = 2.0 * math.pi * (k + 0.5 * hash3(i, j, 1, 1)) / samples
-    return angle, i + 0.5 + 0.36 * math.sin(angle), j + 0.5 + 0.36 * math.cos(angle)
-
-
 @njit(**OPTIONS)
 def outline_pass(world, camera, depth, what, face, sun, points, lights, samples, rgb):  # type: ignore[no-untyped-def]
     """More samples on outlines and shadow edges; changes rgb (H, W, 3) in place, the truth stays that of the centre."""
     stack, shadow, most = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64), depth.shape[1] * samples
     rays, suns, crossing = np.zeros((most, COLUMNS)), np.zeros((most, COLUMNS)), np.zeros((most, 3))
-    lane, hit, met, side = np.zeros((SCRATCH, LANES)), np.zeros(most), np.zeros(most, np.int64), np.zeros(most, np.int64)
-    pixels, normals = np.zeros(depth.shape[1], np.int64), np.zeros((most, 3))
-    lit, hidden, where = np.zeros(most), np.zeros(most), np.zeros(most, np.int64)
+    lane, hit, lit, hidden = np.zeros((SCRATCH, LANES)), np.zeros(most), np.zeros(most), np.zeros(most)
+    met, side, where = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    pixels, places, normals = np.zeros(depth.shape[1], np.int64), np.zeros((most, 4)), np.zeros((most, 3))
     ox, oy, oz = camera[3], camera[7], camera[11]
     for i in range(depth.shape[0]):
         number = 0
@@ -213,9 +206,14 @@ def outline_pass(world, camera, depth, what, face, sun, points, lights, samples,
             if _is_outline(depth, what, face, sun, i, j):
                 pixels[number] = j
                 for k in range(samples):
-                    _, row, column = _sample_place(i, j, k, samples)
+                    s = number * samples + k
+                    # Points of a turned grid around the centre.
+                    angle = 2.0 * math.pi * (k + 0.5 * hash3(i, j, 1, 1)) / samples
+                    up, right = math.sin(angle), math.cos(angle)
+                    row, column = i + 0.5 + 0.36 * up, j + 0.5 + 0.36 * right
+                    places[s, 0], places[s, 1], places[s, 2], places[s, 3] = row, column, up, right
                     dx, dy, dz = _ray(camera, column, row)
-                    put_ray(rays[number * samples + k], ox, oy, oz, dx, dy, dz, INFINITY, 0.0)
+                    put_ray(rays[s], ox, oy, oz, dx, dy, dz, INFINITY, 0.0)
                 number += 1
         first_hits(world, stack, rays, number * samples, 1e-4, True, lane, crossing, hit, met, side)
         facing = 0
@@ -227,8 +225,7 @@ def outline_pass(world, camera, depth, what, face, sun, points, lights, samples,
             x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
             nx, ny, nz = normal_at(world, met[s], side[s], x, y, z, dx, dy, dz)
             normals[s, 0], normals[s, 1], normals[s, 2] = nx, ny, nz
-            angle, _, _ = _sample_place(i, pixels[s // samples], s % samples, samples)
-            a, b = SUN_BLUR * math.cos(angle), SUN_BLUR * math.sin(angle)
+            a, b = SUN_BLUR * places[s, 3], SUN_BLUR * places[s, 2]
             if sun_ray(world, x, y, z, nx, ny, nz, t, a, b, suns[facing]):
                 where[facing] = s
                 facing += 1
@@ -244,9 +241,9 @@ def outline_pass(world, camera, depth, what, face, sun, points, lights, samples,
                 if met[s] == NO_HIT:
                     r, g, b = _background(world, dx, dy, dz)
                 else:
-                    _, row, column = _sample_place(i, j, k, samples)
-                    r, g, b = _color(world, stack, camera, points, lights, row, column, dx, dy, dz, hit[s], met[s], side[s],
-                                     normals[s, 0], normals[s, 1], normals[s, 2], lit[s])  # fmt: skip
+                    nx, ny, nz = normals[s]
+                    r, g, b = _color(world, stack, camera, points, lights, places[s, 0], places[s, 1], dx, dy, dz,
+                                     hit[s], met[s], side[s], nx, ny, nz, lit[s])  # fmt: skip
                 red, green, blue = red + min(limit, r), green + min(limit, g), blue + min(limit, b)
             share = 1.0 / (samples + 1)
             rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = red * share, green * share, blue * share

@@ -174,7 +174,7 @@ def land_crossings(packed, rays, count, near, lane, out):  # type: ignore[no-unt
 
 @njit(**LEAN)
 def land_hits(packed, rays, count, near, lane, out):  # type: ignore[no-untyped-def]
-    """`land_crossings`, then the exact t of each (INFINITY: none) into out[:, BEYOND], by false position with halving."""
+    """`land_crossings`, then the exact t of each into out[:, BEYOND], by false position with halving."""
     land_crossings(packed, rays, count, near, lane, out)
     ray, t, last, number, tries = lane[:6], lane[6], lane[7], lane[8], lane[9]
     x, y, z, share, total = lane[10], lane[11], lane[12], lane[13], lane[14]
@@ -185,7 +185,8 @@ def land_hits(packed, rays, count, near, lane, out):  # type: ignore[no-untyped-
             if out[following, BEYOND] < INFINITY:
                 for i in range(6):
                     ray[i, active] = rays[following, i]
-                last[active], t[active], below[active] = out[following, LAST], out[following, BEYOND], out[following, GAP]
+                last[active], t[active] = out[following, LAST], out[following, BEYOND]
+                below[active] = out[following, GAP]
                 # The first look is at the upper end, whose exact height the march did not need.
                 number[active], tries[active], side[active], middle[active] = following, -1.0, 0.0, last[active]
                 active += 1

@@ -1,4 +1,4 @@
-"""What many rays hit, a row of the picture at a time (numba): `trace` for everything but the land, `land_rays` for it."""
+"""What the rays of a row of the picture hit (numba): `trace` for everything but the land, `land_rays` for it."""
 
 from __future__ import annotations
 

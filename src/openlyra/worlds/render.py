@@ -150,6 +150,3 @@ def visible(world: World | Scene, points: np.ndarray, from_: np.ndarray, toleran
     """Which points can be seen from `from_`; see `Scene.visible`."""
     scene = world if isinstance(world, Scene) else Scene(world)
     return scene.visible(points, from_, tolerance)
-
-
-

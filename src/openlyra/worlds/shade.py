@@ -187,7 +187,7 @@ def sun_ray(world, x, y, z, nx, ny, nz, distance, jitter_x, jitter_y, ray):  # t
         return False
     lift = OFFSET * (1.0 + 0.3 * distance)
     put_ray(ray, x + lift * nx, y + lift * ny, z + lift * nz, light[0] + jitter_x, light[1] + jitter_y, light[2],
-            INFINITY, distance)  # fmt: skip
+            INFINITY, 0.0)  # fmt: skip
     return True
 
 
@@ -276,8 +276,9 @@ def gather_rays(world, x, y, z, nx, ny, nz, distance, count, row, column, rays):
 
 @njit(**LEAN)
 def gather(world, stack, x, y, z, nx, ny, nz, rays, hit, what, row, column, out):  # type: ignore[no-untyped-def]
-    """Light at a surface point from everywhere but the sun, by what its `gather_rays` met (t and what, each (count,)) and
-    one shadow ray a lamp, into out (3,).
+    """Light at a surface point from everywhere but the sun, into out (3,).
+
+    From what its `gather_rays` met (t and what, each (count,)), and by one shadow ray a lamp.
     """
     light, count = world.light, hit.shape[0]
     indoor = light[INDOOR] > 0
@@ -327,5 +328,3 @@ def gather(world, stack, x, y, z, nx, ny, nz, rays, hit, what, row, column, out)
             g += strength * world.lamps[i, 4]
             b += strength * world.lamps[i, 5]
     out[0], out[1], out[2] = r, g, b
-
-

@@ -156,8 +156,9 @@ def before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignor
             t = (world.water[1] - oy) / dy
             if near < t < best and t * math.sqrt(dx * dx + dy * dy + dz * dz) < HORIZON:
                 best, what, face = t, WATER, 2
-    t, i, f = _tree(world.primitives, world.bounds, world.children, world.order, stack,
-                    ox, oy, oz, dx, dy, dz, near, best, False)
+    t, i, f = _tree(
+        world.primitives, world.bounds, world.children, world.order, stack, ox, oy, oz, dx, dy, dz, near, best, False
+    )
     if i >= 0:
         best, what, face = t, i, f
     return best, what, face
@@ -190,8 +191,9 @@ def blocked_before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # typ
     """Whether anything but the terrain and the inside of a closed room lies between near and far."""
     if world.ground[0] > 0 and dy > 1e-12 and near < (world.ground[1] - oy) / dy < far:
         return True
-    _, i, _ = _tree(world.primitives, world.bounds, world.children, world.order, stack,
-                    ox, oy, oz, dx, dy, dz, near, far, True)
+    _, i, _ = _tree(
+        world.primitives, world.bounds, world.children, world.order, stack, ox, oy, oz, dx, dy, dz, near, far, True
+    )
     return i >= 0
 
 
@@ -224,4 +226,3 @@ def normal_at(world, what, face, x, y, z, dx, dy, dz):  # type: ignore[no-untype
     if nx * dx + ny * dy + nz * dz > 0.0:
         return -nx, -ny, -nz
     return nx, ny, nz
-
