@@ -13,10 +13,12 @@ from openlyra.geometry.poses import look_at
 from openlyra.worlds.builder import Opening, SceneBuilder, rotation
 from openlyra.worlds.cameras import inside_something
 from openlyra.worlds.draw import FAR_SKY
+from openlyra.worlds.kernels import INFINITY
+from openlyra.worlds.land_rays import BEYOND, COLUMNS, FAR_END, LANES, SCRATCH, land_hits
 from openlyra.worlds.packed import SHAPE
 from openlyra.worlds.render import Scene, visible
 from openlyra.worlds.shapes_plain import hit_plain
-from openlyra.worlds.terrain import terrain_height
+from openlyra.worlds.terrain import height_at, hit_terrain, pack_terrain, terrain_height, terrain_normal
 from openlyra.worlds.types import Cutout, Ground, Material, Terrain, World
 
 GREY = Material()
@@ -173,9 +175,7 @@ def test_reprojection_between_two_frames(kind: str) -> None:
     scene = Scene(world)
     height = 1.6 if kind == "solid" else 3.0
     first = standing(height, pitch=0.15)
-    second = Camera(
-        look_at(np.array([0.5, -height - 0.2, 0.3]), np.array([0.3, -0.8, 6.0])), first.intrinsics, 80, 48
-    )
+    second = Camera(look_at(np.array([0.5, -height - 0.2, 0.3]), np.array([0.3, -0.8, 6.0])), first.intrinsics, 80, 48)
     one = scene.truth(first)
     points = first.unproject(one.depth)[~one.sky & (one.depth < 60)]
     distance, _, _ = scene.cast(second.center, points - second.center)
@@ -195,6 +195,43 @@ def test_terrain_depth_lies_on_the_land() -> None:
     heights = [terrain_height(land, x, z) for x, _, z in points]
     np.testing.assert_allclose(-points[:, 1], heights, atol=2e-3)
     assert terrain_height(land, 0, 0) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", [1, 5, 9])
+def test_land_rays_take_the_plain_steps(seed: int) -> None:
+    """Every ray alone and all of them together: the same crossing to 1e-9, with the same things missed."""
+    land = pack_terrain(Terrain(0, 0, seed=seed, amplitude=40, wavelength=90, ridged=0.2 * (seed % 3)))
+    rng = np.random.default_rng(seed)
+    count = 700
+    rays = np.zeros((count, COLUMNS))
+    rays[:, :3] = rng.uniform([-80, 0, -80], [80, 0, 80], (count, 3))
+    rays[:, 1] = [-height_at(x, z, land) - up for (x, _, z), up in zip(rays[:, :3], rng.uniform(-0.3, 9, count))]
+    rays[:, 3:6] = rng.normal(0, [1, 0.25, 1], (count, 3))
+    rays[:, FAR_END] = rng.uniform(20, 900, count)
+    crossing = np.zeros((count, 3))
+    land_hits(land, rays, count, 1e-4, np.zeros((SCRATCH, LANES)), crossing)
+    plain = np.array([hit_terrain(land, *ray[:6], 1e-4, ray[FAR_END]) for ray in rays])
+    hit = plain < INFINITY
+    assert 0.3 < hit.mean() < 0.95
+    np.testing.assert_array_equal(crossing[:, BEYOND] < INFINITY, hit)
+    np.testing.assert_allclose(crossing[hit, BEYOND], plain[hit], rtol=1e-9)
+    for i in np.flatnonzero(hit)[:50]:
+        x, y, z = rays[i, :3] + plain[i] * rays[i, 3:6]
+        assert -y == pytest.approx(height_at(x, z, land), abs=1e-5)
+
+
+def test_the_normal_of_the_land_is_its_slope() -> None:
+    land = pack_terrain(Terrain(0, 0, seed=3, amplitude=30, wavelength=80, ridged=0.7, flat_radius=6))
+    rng = np.random.default_rng(2)
+    wrong = []
+    for x, z in [(0.0, 0.0), *rng.uniform(-60, 60, (300, 2))]:
+        e = 1e-5
+        along_x = (height_at(x + e, z, land) - height_at(x - e, z, land)) / (2 * e)
+        along_z = (height_at(x, z + e, land) - height_at(x, z - e, land)) / (2 * e)
+        slope = np.array([-along_x, -1.0, -along_z])
+        wrong.append(np.abs(slope / np.linalg.norm(slope) - terrain_normal(land, x, z)).max())
+    # Creases of the ridges have two slopes; a point within 1e-5 of one is rare.
+    assert np.sort(wrong)[-3] < 1e-5
 
 
 def test_holes_let_rays_through_in_the_stated_share() -> None:

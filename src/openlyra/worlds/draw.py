@@ -8,11 +8,13 @@ import numpy as np
 from numba import njit
 
 from openlyra.worlds.kernels import INFINITY, LEAN, OPTIONS
+from openlyra.worlds.land_rays import COLUMNS, LANES, SCRATCH
 from openlyra.worlds.noise import hash3
 from openlyra.worlds.packed import NO_HIT
-from openlyra.worlds.shade import gather, hemisphere, shade, sunlit
+from openlyra.worlds.ray_rows import first_hits, mark_blocked, put_ray
+from openlyra.worlds.shade import gather, gather_rays, hemisphere, shade, sun_ray
 from openlyra.worlds.sky import sky_color
-from openlyra.worlds.trace import STACK, nearest, normal_at
+from openlyra.worlds.trace import STACK, normal_at
 
 FAR_SKY = 1e4
 """z-depth written where there is sky, metres."""
@@ -35,25 +37,31 @@ def _ray(camera, column, row):  # type: ignore[no-untyped-def]
 @njit(**OPTIONS)
 def truth_pass(world, camera, depth, what, face, normal):  # type: ignore[no-untyped-def]
     """z-depth (H, W), what and face hit (H, W), normals in the world (H, W, 3)."""
-    stack = np.zeros(STACK, np.int64)
+    stack, width = np.zeros(STACK, np.int64), depth.shape[1]
+    rays, crossing, lane = np.zeros((width, COLUMNS)), np.zeros((width, 3)), np.zeros((SCRATCH, LANES))
     ox, oy, oz = camera[3], camera[7], camera[11]
     for i in range(depth.shape[0]):
-        for j in range(depth.shape[1]):
+        for j in range(width):
             dx, dy, dz = _ray(camera, j + 0.5, i + 0.5)
-            t, w, f = nearest(world, stack, ox, oy, oz, dx, dy, dz, 1e-4, INFINITY)
-            depth[i, j], what[i, j], face[i, j] = t, w, f
+            put_ray(rays[j], ox, oy, oz, dx, dy, dz, INFINITY, 0.0)
+        first_hits(world, stack, rays, width, 1e-4, True, lane, crossing, depth[i], what[i], face[i])
+        for j in range(width):
+            w, t, dx, dy, dz = what[i, j], depth[i, j], rays[j, 3], rays[j, 4], rays[j, 5]
             if w == NO_HIT:
                 depth[i, j] = FAR_SKY
                 continue
-            a, b, c = normal_at(world, w, f, ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz)
+            a, b, c = normal_at(world, w, face[i, j], ox + t * dx, oy + t * dy, oz + t * dz, dx, dy, dz)
             normal[i, j, 0], normal[i, j, 1], normal[i, j, 2] = a, b, c
 
 
 @njit(**OPTIONS)
-def gather_pass(world, camera, depth, what, normal, rays, points, lights):  # type: ignore[no-untyped-def]
-    """On every STEP-th pixel: world point and normal (h, w, 6) and the light gathered there (h, w, 3)."""
-    stack = np.zeros(STACK, np.int64)
+def gather_pass(world, camera, depth, what, normal, count, points, lights):  # type: ignore[no-untyped-def]
+    """On every STEP-th pixel: world point and normal (h, w, 6), light gathered by `count` rays (h, w, 3)."""
+    stack, most = np.zeros(STACK, np.int64), points.shape[1] * count
+    rays, crossing, lane = np.zeros((most, COLUMNS)), np.zeros((most, 3)), np.zeros((SCRATCH, LANES))
+    hit, met, face = np.zeros(most), np.zeros(most, np.int64), np.zeros(most, np.int64)
     for i in range(points.shape[0]):
+        number = 0
         for j in range(points.shape[1]):
             row, column = min(depth.shape[0] - 1, i * STEP), min(depth.shape[1] - 1, j * STEP)
             points[i, j, 0] = INFINITY
@@ -65,7 +73,17 @@ def gather_pass(world, camera, depth, what, normal, rays, points, lights):  # ty
             nx, ny, nz = normal[row, column]
             points[i, j, 0], points[i, j, 1], points[i, j, 2] = x, y, z
             points[i, j, 3], points[i, j, 4], points[i, j, 5] = nx, ny, nz
-            gather(world, stack, x, y, z, nx, ny, nz, t, rays, i, j, lights[i, j])
+            gather_rays(world, x, y, z, nx, ny, nz, t, count, i, j, rays[number : number + count])
+            number += count
+        first_hits(world, stack, rays, number, 0.0, False, lane, crossing, hit, met, face)
+        number = 0
+        for j in range(points.shape[1]):
+            if points[i, j, 0] < INFINITY:
+                x, y, z, nx, ny, nz = points[i, j]
+                end = number + count
+                gather(world, stack, x, y, z, nx, ny, nz, rays[number:end], hit[number:end], met[number:end], i, j,
+                       lights[i, j])  # fmt: skip
+                number = end
 
 
 @njit(**LEAN)
@@ -123,9 +141,30 @@ def _background(world, dx, dy, dz):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
+def sun_pass(world, camera, depth, what, normal, sun):  # type: ignore[no-untyped-def]
+    """Whether the sun reaches what a pixel shows: sun (H, W), zeros on entry, 1 where it does."""
+    stack, width = np.zeros(STACK, np.int64), depth.shape[1]
+    rays, crossing, lane = np.zeros((width, COLUMNS)), np.zeros((width, 3)), np.zeros((SCRATCH, LANES))
+    hidden, where = np.zeros(width), np.zeros(width, np.int64)
+    for i in range(depth.shape[0]):
+        number = 0
+        for j in range(width):
+            if what[i, j] == NO_HIT:
+                continue
+            t, (dx, dy, dz), (nx, ny, nz) = depth[i, j], _ray(camera, j + 0.5, i + 0.5), normal[i, j]
+            x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
+            if sun_ray(world, x, y, z, nx, ny, nz, t, 0.0, 0.0, rays[number]):
+                where[number] = j
+                number += 1
+        mark_blocked(world, stack, rays, number, lane, crossing, hidden)
+        for k in range(number):
+            sun[i, where[k]] = 1.0 - hidden[k]
+
+
+@njit(**OPTIONS)
 def color_pass(world, camera, depth, what, face, normal, points, lights, sun, rgb):  # type: ignore[no-untyped-def]
-    """One sample a pixel: rgb (H, W, 3) linear, sun (H, W) 0 or 1."""
-    stack, shadow = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64)
+    """One sample a pixel: rgb (H, W, 3) linear."""
+    stack = np.zeros(STACK, np.int64)
     for i in range(depth.shape[0]):
         for j in range(depth.shape[1]):
             dx, dy, dz = _ray(camera, j + 0.5, i + 0.5)
@@ -133,12 +172,9 @@ def color_pass(world, camera, depth, what, face, normal, points, lights, sun, rg
             if w == NO_HIT:
                 r, g, b = _background(world, dx, dy, dz)
             else:
-                t = depth[i, j]
                 nx, ny, nz = normal[i, j]
-                x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
-                sun[i, j] = sunlit(world, shadow, x, y, z, nx, ny, nz, t, 0.0, 0.0)
-                r, g, b = _color(world, stack, camera, points, lights, i + 0.5, j + 0.5, dx, dy, dz, t, w, face[i, j],
-                                 nx, ny, nz, sun[i, j])  # fmt: skip
+                r, g, b = _color(world, stack, camera, points, lights, i + 0.5, j + 0.5, dx, dy, dz, depth[i, j], w,
+                                 face[i, j], nx, ny, nz, sun[i, j])  # fmt: skip
             rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = r, g, b
 
 
@@ -158,29 +194,56 @@ def _is_outline(depth, what, face, sun, i, j):  # type: ignore[no-untyped-def]
 @njit(**OPTIONS)
 def outline_pass(world, camera, depth, what, face, sun, points, lights, samples, rgb):  # type: ignore[no-untyped-def]
     """More samples on outlines and shadow edges; changes rgb (H, W, 3) in place, the truth stays that of the centre."""
-    stack, shadow = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64)
+    stack, shadow, most = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64), depth.shape[1] * samples
+    rays, suns, crossing = np.zeros((most, COLUMNS)), np.zeros((most, COLUMNS)), np.zeros((most, 3))
+    lane, hit, lit, hidden = np.zeros((SCRATCH, LANES)), np.zeros(most), np.zeros(most), np.zeros(most)
+    met, side, where = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
+    pixels, places, normals = np.zeros(depth.shape[1], np.int64), np.zeros((most, 4)), np.zeros((most, 3))
+    ox, oy, oz = camera[3], camera[7], camera[11]
     for i in range(depth.shape[0]):
+        number = 0
         for j in range(depth.shape[1]):
-            if not _is_outline(depth, what, face, sun, i, j):
+            if _is_outline(depth, what, face, sun, i, j):
+                pixels[number] = j
+                for k in range(samples):
+                    s = number * samples + k
+                    # Points of a turned grid around the centre.
+                    angle = 2.0 * math.pi * (k + 0.5 * hash3(i, j, 1, 1)) / samples
+                    up, right = math.sin(angle), math.cos(angle)
+                    row, column = i + 0.5 + 0.36 * up, j + 0.5 + 0.36 * right
+                    places[s, 0], places[s, 1], places[s, 2], places[s, 3] = row, column, up, right
+                    dx, dy, dz = _ray(camera, column, row)
+                    put_ray(rays[s], ox, oy, oz, dx, dy, dz, INFINITY, 0.0)
+                number += 1
+        first_hits(world, stack, rays, number * samples, 1e-4, True, lane, crossing, hit, met, side)
+        facing = 0
+        for s in range(number * samples):
+            lit[s] = 0.0
+            if met[s] == NO_HIT:
                 continue
-            red, green, blue = rgb[i, j]
-            limit = 4.0
-            red, green, blue = min(limit, red), min(limit, green), min(limit, blue)
+            t, dx, dy, dz = hit[s], rays[s, 3], rays[s, 4], rays[s, 5]
+            x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
+            nx, ny, nz = normal_at(world, met[s], side[s], x, y, z, dx, dy, dz)
+            normals[s, 0], normals[s, 1], normals[s, 2] = nx, ny, nz
+            a, b = SUN_BLUR * places[s, 3], SUN_BLUR * places[s, 2]
+            if sun_ray(world, x, y, z, nx, ny, nz, t, a, b, suns[facing]):
+                where[facing] = s
+                facing += 1
+        mark_blocked(world, shadow, suns, facing, lane, crossing, hidden)
+        for k in range(facing):
+            lit[where[k]] = 1.0 - hidden[k]
+        for n in range(number):
+            j, limit = pixels[n], 4.0
+            red, green, blue = min(limit, rgb[i, j, 0]), min(limit, rgb[i, j, 1]), min(limit, rgb[i, j, 2])
             for k in range(samples):
-                # Points of a turned grid around the centre.
-                angle = 2.0 * math.pi * (k + 0.5 * hash3(i, j, 1, 1)) / samples
-                row, column = i + 0.5 + 0.36 * math.sin(angle), j + 0.5 + 0.36 * math.cos(angle)
-                dx, dy, dz = _ray(camera, column, row)
-                t, w, f = nearest(world, stack, camera[3], camera[7], camera[11], dx, dy, dz, 1e-4, INFINITY)
-                if w == NO_HIT:
+                s = n * samples + k
+                dx, dy, dz = rays[s, 3], rays[s, 4], rays[s, 5]
+                if met[s] == NO_HIT:
                     r, g, b = _background(world, dx, dy, dz)
                 else:
-                    x, y, z = camera[3] + t * dx, camera[7] + t * dy, camera[11] + t * dz
-                    nx, ny, nz = normal_at(world, w, f, x, y, z, dx, dy, dz)
-                    a, b = SUN_BLUR * math.cos(angle), SUN_BLUR * math.sin(angle)
-                    lit = sunlit(world, shadow, x, y, z, nx, ny, nz, t, a, b)
-                    r, g, b = _color(world, stack, camera, points, lights, row, column, dx, dy, dz, t, w, f, nx, ny, nz,
-                                     lit)  # fmt: skip
+                    nx, ny, nz = normals[s]
+                    r, g, b = _color(world, stack, camera, points, lights, places[s, 0], places[s, 1], dx, dy, dz,
+                                     hit[s], met[s], side[s], nx, ny, nz, lit[s])  # fmt: skip
                 red, green, blue = red + min(limit, r), green + min(limit, g), blue + min(limit, b)
             share = 1.0 / (samples + 1)
             rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = red * share, green * share, blue * share

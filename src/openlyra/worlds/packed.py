@@ -97,9 +97,7 @@ def pack_world(world: World) -> Packed:
         np.array([p.material for p in world.primitives], np.float64).reshape(count, 1),
     ], 1)  # fmt: skip
     materials = np.array([pack_material(m) for m in world.materials], np.float64).reshape(-1, 18)
-    return Packed(
-        np.ascontiguousarray(rows), rooms, bounds, children, rest[order], materials, *_environment(world)
-    )
+    return Packed(np.ascontiguousarray(rows), rooms, bounds, children, rest[order], materials, *_environment(world))
 
 
 def _environment(world: World) -> tuple[np.ndarray, ...]:

@@ -255,14 +255,17 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         f = 3.0 / scale
         some = keep(foot, 0.33 * scale)
         clump = noise3(x * f * 0.35, y * f * 0.35, z * f * 0.35, seed)
-        leaf = 0.6 * noise3(x * f, y * f, z * f, seed + 1)
-        leaf += 0.4 * noise3(x * f * 2.3, y * f * 2.3, z * f * 2.3, seed + 2)
-        leaf = 0.5 + some * (leaf - 0.5)
+        leaf = 0.5
+        # Here and below, noise that would fade to nothing is not worked out: most pixels of open country are far.
+        if some > 0.0:
+            leaf = 0.6 * noise3(x * f, y * f, z * f, seed + 1)
+            leaf += 0.4 * noise3(x * f * 2.3, y * f * 2.3, z * f * 2.3, seed + 2)
+            leaf = 0.5 + some * (leaf - 0.5)
+            tilt_u = 1.6 * some * (noise3(x * f * 1.3, y * f * 1.3, z * f * 1.3, seed + 3) - 0.5)
+            tilt_v = 1.6 * some * (noise3(x * f * 1.3, y * f * 1.3, z * f * 1.3, seed + 4) - 0.5)
         first = ramp(leaf, 0.2, 0.8)
         shade = (0.45 + 0.75 * clump) * (0.35 + 1.1 * ramp(leaf, 0.15, 0.7))
         third = 0.4 * ramp(clump, 0.55, 0.8)
-        tilt_u = 1.6 * some * (noise3(x * f * 1.3, y * f * 1.3, z * f * 1.3, seed + 3) - 0.5)
-        tilt_v = 1.6 * some * (noise3(x * f * 1.3, y * f * 1.3, z * f * 1.3, seed + 4) - 0.5)
     elif kind == FABRIC:
         thread = 0.004 + 0.01 * scale
         some = keep(foot, thread)
@@ -301,14 +304,16 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         shade = (1.0 + 0.5 * some * (grain - 0.5)) * (1.0 - 0.55 * crack) * (1.0 - 0.25 * patch)
         tilt_u, tilt_v = some * (grain - 0.5), some * (noise2(u * 110.0, v * 110.0, seed + 8) - 0.5)
     elif kind == GRASS:
-        some = keep(foot, 0.03)
-        blades = noise2(u * 90.0, v * 40.0, seed) * 0.5 + 0.5 * noise2(u * 37.0, v * 80.0, seed + 1)
-        tufts = fbm2(u * 5.0, v * 5.0, seed + 2, 3)
+        some, more, blades, tufts = keep(foot, 0.03), keep(foot, 0.2), 0.5, 0.5
+        if some > 0.0:
+            blades = noise2(u * 90.0, v * 40.0, seed) * 0.5 + 0.5 * noise2(u * 37.0, v * 80.0, seed + 1)
+            tilt_u, tilt_v = 1.5 * some * (blades - 0.5), 1.5 * some * (noise2(u * 60.0, v * 60.0, seed + 5) - 0.5)
+        if more > 0.0:
+            tufts = fbm2(u * 5.0, v * 5.0, seed + 2, 3)
         large = fbm2(u / (3.0 * scale + 0.5), v / (3.0 * scale + 0.5), seed + 3, 4)
         first = ramp(large, 0.3, 0.7)
         third = 0.5 * ramp(fbm2(u * 0.15, v * 0.15, seed + 6, 3), 0.55, 0.75)
-        shade = (1.0 + 0.9 * some * (blades - 0.5)) * (0.75 + 0.5 * (0.5 + keep(foot, 0.2) * (tufts - 0.5)))
-        tilt_u, tilt_v = 1.5 * some * (blades - 0.5), 1.5 * some * (noise2(u * 60.0, v * 60.0, seed + 5) - 0.5)
+        shade = (1.0 + 0.9 * some * (blades - 0.5)) * (0.75 + 0.5 * (0.5 + more * (tufts - 0.5)))
     elif kind == WATER:
         tilt_u = 0.6 * (fbm2(u / scale, v / scale, seed, 4) - 0.5) * keep(foot, scale)
         tilt_v = 0.6 * (fbm2(u / scale, v / scale, seed + 5, 4) - 0.5) * keep(foot, scale)
@@ -330,9 +335,11 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         shade = 0.9 + 0.2 * warp
     elif kind == SAND or kind == SNOW:
         dune = fbm2(u / scale, v / scale, seed, 5)
-        some = keep(foot, 0.02)
-        grain = noise2(u * 150.0, v * 150.0, seed + 1)
-        ripple = math.sin(u * 28.0 + 9.0 * dune + 3.0 * noise2(u * 1.7, v * 1.7, seed + 2)) * keep(foot, 0.1)
+        some, more, grain, ripple = keep(foot, 0.02), keep(foot, 0.1), 0.5, 0.0
+        if some > 0.0:
+            grain = noise2(u * 150.0, v * 150.0, seed + 1)
+        if more > 0.0:
+            ripple = math.sin(u * 28.0 + 9.0 * dune + 3.0 * noise2(u * 1.7, v * 1.7, seed + 2)) * more
         first = ramp(dune, 0.3, 0.7)
         shade = 1.0 + 0.2 * some * (grain - 0.5)
         tilt_u = 0.25 * ripple * (1.0 if kind == SAND else 0.3) + some * 0.4 * (grain - 0.5)
@@ -345,8 +352,9 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         first = ramp(base, 0.3, 0.7) * 0.7 + 0.3 * layers
         shade = (0.5 + 0.5 * ramp(crack, 0.0, 0.06)) * (0.75 + 0.5 * base)
         some = keep(foot, 0.2 * scale)
-        tilt_u = 1.8 * some * (noise3(x * f * 5, y * f * 5, z * f * 5, seed + 1) - 0.5)
-        tilt_v = 1.8 * some * (noise3(x * f * 5, y * f * 5, z * f * 5, seed + 2) - 0.5)
+        if some > 0.0:
+            tilt_u = 1.8 * some * (noise3(x * f * 5, y * f * 5, z * f * 5, seed + 1) - 0.5)
+            tilt_v = 1.8 * some * (noise3(x * f * 5, y * f * 5, z * f * 5, seed + 2) - 0.5)
     elif kind == METAL:
         some = keep(foot, 0.004)
         brush = noise2(u * 400.0, v * 4.0, seed)

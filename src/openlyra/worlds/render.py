@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera
-from openlyra.worlds.draw import STEP, color_pass, gather_pass, outline_pass, truth_pass
+from openlyra.worlds.draw import STEP, color_pass, gather_pass, outline_pass, sun_pass, truth_pass
 from openlyra.worlds.kernels import INFINITY, OPTIONS
 from openlyra.worlds.packed import FACES, GROUND, NO_HIT, WATER, Packed, pack_world
 from openlyra.worlds.shapes import CURVED
@@ -58,6 +58,7 @@ class Scene:
         points, lights = np.zeros((*shape, 6)), np.zeros((*shape, 3))
         rgb, sun = np.zeros((height, width, 3)), np.zeros((height, width))
         gather_pass(self.packed, packed_camera, depth, what, normal, rays, points, lights)
+        sun_pass(self.packed, packed_camera, depth, what, normal, sun)
         color_pass(self.packed, packed_camera, depth, what, face, normal, points, lights, sun, rgb)
         if samples > 0:
             outline_pass(self.packed, packed_camera, depth, what, face, sun, points, lights, samples, rgb)
@@ -149,6 +150,3 @@ def visible(world: World | Scene, points: np.ndarray, from_: np.ndarray, toleran
     """Which points can be seen from `from_`; see `Scene.visible`."""
     scene = world if isinstance(world, Scene) else Scene(world)
     return scene.visible(points, from_, tolerance)
-
-
-

@@ -22,6 +22,7 @@ from openlyra.worlds.patterns import (
     surface,
 )
 from openlyra.worlds.patterns import METAL as METAL_TEXTURE
+from openlyra.worlds.ray_rows import put_ray
 from openlyra.worlds.shapes import CURVED, ELLIPSOID
 from openlyra.worlds.sky import sky_color
 from openlyra.worlds.terrain import PATH, SEED, SNOW, WAVELENGTH, path_x
@@ -31,6 +32,8 @@ SUN, SUN_COLOR, AMBIENT, SKY_COLOR, BOUNCE, INDOOR, FOG, LAMPS = 3, 4, 7, 8, 11,
 """Places in a packed light."""
 OFFSET = 1e-3
 """How far shadow rays start above a surface, metres; grows with distance."""
+LIFT = 2e-3
+"""How far gathering rays start above a surface, metres."""
 
 
 @njit(**LEAN)
@@ -177,15 +180,15 @@ def _water(world, stack, x, y, z, dx, dy, dz, distance, foot, ir, ig, ib):  # ty
 
 
 @njit(**LEAN)
-def sunlit(world, stack, x, y, z, nx, ny, nz, distance, jitter_x, jitter_y):  # type: ignore[no-untyped-def]
-    """1 if the sun reaches a surface point, else 0; jitter (radians) picks a point of the sun's disc."""
+def sun_ray(world, x, y, z, nx, ny, nz, distance, jitter_x, jitter_y, ray):  # type: ignore[no-untyped-def]
+    """Whether a surface point faces the sun, and then the ray there; jitter (radians) picks a point of its disc."""
     light = world.light
     if light[SUN] <= 0.0 or nx * light[0] + ny * light[1] + nz * light[2] <= 0.0:
-        return 0.0
+        return False
     lift = OFFSET * (1.0 + 0.3 * distance)
-    ax, ay, az = light[0] + jitter_x, light[1] + jitter_y, light[2]
-    x, y, z = x + lift * nx, y + lift * ny, z + lift * nz
-    return 0.0 if blocked(world, stack, x, y, z, ax, ay, az, 0.0, INFINITY, distance) else 1.0
+    put_ray(ray, x + lift * nx, y + lift * ny, z + lift * nz, light[0] + jitter_x, light[1] + jitter_y, light[2],
+            INFINITY, 0.0)  # fmt: skip
+    return True
 
 
 @njit(**LEAN)
@@ -251,31 +254,42 @@ def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, f
 
 
 @njit(**LEAN)
-def gather(world, stack, x, y, z, nx, ny, nz, distance, rays, row, column, out):  # type: ignore[no-untyped-def]
-    """Light at a surface point from everywhere but the sun, by a few rays and one shadow ray a lamp, into out (3,).
+def gather_rays(world, x, y, z, nx, ny, nz, distance, count, row, column, rays):  # type: ignore[no-untyped-def]
+    """`count` rays that gather light at a surface point, into rays (count, COLUMNS).
 
     `row` and `column` are those of the point in its grid, `distance` is how far the camera is.
     """
-    light = world.light
-    indoor = light[INDOOR] > 0
     # Beyond `reach` things hide no light: out of doors far walls are themselves lit.
-    reach = 1e5 if indoor else 5.0
-    near = 0.6 if indoor else 0.9
+    reach = 1e5 if world.light[INDOOR] > 0 else 5.0
     tx, ty, tz, bx, by, bz = _frame(nx, ny, nz)
     # Any 4 by 4 points share one well-spread set of directions, so that their plain mean is smooth.
-    seed = row * 7919 + column
     place = (4 * (row % 4) + 7 * (column % 4)) % 16
-    r, g, b = 0.0, 0.0, 0.0
-    x, y, z = x + 2e-3 * nx, y + 2e-3 * ny, z + 2e-3 * nz
-    for k in range(rays):
+    x, y, z = x + LIFT * nx, y + LIFT * ny, z + LIFT * nz
+    for k in range(count):
         angle = 2.0 * math.pi * ((16 * k + place) * 0.6180339887 % 1.0)
-        square = (k + (place + 0.5) / 16.0) / rays
+        square = (k + (place + 0.5) / 16.0) / count
         radius, up = math.sqrt(square), math.sqrt(1.0 - square)
         a, c = radius * math.cos(angle), radius * math.sin(angle)
-        dx, dy, dz = a * tx + c * bx + up * nx, a * ty + c * by + up * ny, a * tz + c * bz + up * nz
-        t, what, _ = nearest_roughly(world, stack, x, y, z, dx, dy, dz, 0.0, reach, distance)
+        put_ray(rays[k], x, y, z, a * tx + c * bx + up * nx, a * ty + c * by + up * ny, a * tz + c * bz + up * nz,
+                reach, distance)  # fmt: skip
+
+
+@njit(**LEAN)
+def gather(world, stack, x, y, z, nx, ny, nz, rays, hit, what, row, column, out):  # type: ignore[no-untyped-def]
+    """Light at a surface point from everywhere but the sun, into out (3,).
+
+    From what its `gather_rays` met (t and what, each (count,)), and by one shadow ray a lamp.
+    """
+    light, count = world.light, hit.shape[0]
+    indoor = light[INDOOR] > 0
+    near = 0.6 if indoor else 0.9
+    seed = row * 7919 + column
+    r, g, b = 0.0, 0.0, 0.0
+    x, y, z = x + LIFT * nx, y + LIFT * ny, z + LIFT * nz
+    for k in range(count):
+        t, dy = hit[k], rays[k, 4]
         hr, hg, hb = hemisphere(light, -dy)
-        if what == NO_HIT:
+        if what[k] == NO_HIT:
             strength = 2.5 if indoor else 1.0
             r, g, b = r + strength * hr, g + strength * hg, b + strength * hb
             continue
@@ -284,8 +298,8 @@ def gather(world, stack, x, y, z, nx, ny, nz, distance, rays, row, column, out):
             share = share + 0.15 * (1.0 - share)
         glow = 0.0
         cr, cg, cb = 0.7, 0.7, 0.7
-        if what >= 0:
-            index = int(world.primitives[what, MATERIAL])
+        if what[k] >= 0:
+            index = int(world.primitives[what[k], MATERIAL])
             glow = world.materials[index, 17]
             cr, cg, cb = _average(world, index)
         if indoor:
@@ -296,7 +310,7 @@ def gather(world, stack, x, y, z, nx, ny, nz, distance, rays, row, column, out):
         r += share * hr * (0.35 + 0.85 * cr) + min(2.0, glow) * cr
         g += share * hg * (0.35 + 0.85 * cg) + min(2.0, glow) * cg
         b += share * hb * (0.35 + 0.85 * cb) + min(2.0, glow) * cb
-    r, g, b = r / rays, g / rays, b / rays
+    r, g, b = r / count, g / count, b / count
     for i in range(world.lamps.shape[0]):
         lx, ly, lz = world.lamps[i, 0] - x, world.lamps[i, 1] - y, world.lamps[i, 2] - z
         square = lx * lx + ly * ly + lz * lz
@@ -309,10 +323,8 @@ def gather(world, stack, x, y, z, nx, ny, nz, distance, rays, row, column, out):
         ly += 0.1 * (hash3(seed, i, 6, 3) - 0.5)
         lz += 0.2 * (hash3(seed, i, 7, 3) - 0.5)
         stop = max(0.0, 1.0 - 0.25 / math.sqrt(square + 1e-9))
-        if not blocked(world, stack, x, y, z, lx, ly, lz, 0.0, stop, distance):
+        if not blocked(world, stack, x, y, z, lx, ly, lz, 0.0, stop):
             r += strength * world.lamps[i, 3]
             g += strength * world.lamps[i, 4]
             b += strength * world.lamps[i, 5]
     out[0], out[1], out[2] = r, g, b
-
-

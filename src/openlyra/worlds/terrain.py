@@ -96,7 +96,7 @@ def _octave_slope(x, z, packed, octave):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _near(x, z, packed):  # type: ignore[no-untyped-def]
+def height_share(x, z, packed):  # type: ignore[no-untyped-def]
     """Share of the full height: little near the origin, 1 far away."""
     share = min(1.0, math.sqrt(x * x + z * z) / (4.0 * max(packed[FLAT], 1.0)))
     return 0.06 + 0.94 * share * share * (3.0 - 2.0 * share)
@@ -108,7 +108,7 @@ def height_at(x, z, packed):  # type: ignore[no-untyped-def]
     total = -packed[MIDDLE]
     for octave in range(OCTAVES):
         total += packed[TABLE + 4 * octave + 2] * _octave(x, z, packed, octave)
-    return packed[UNIT] * _near(x, z, packed) * total - packed[ORIGIN]
+    return packed[UNIT] * height_share(x, z, packed) * total - packed[ORIGIN]
 
 
 @njit(**LEAN)
@@ -149,7 +149,7 @@ def _march(packed, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-
         if dy <= 0.0 and -y > top:
             return last, INFINITY, 0.0
         x, z = ox + t * dx, oz + t * dz
-        share = _near(x, z, packed)
+        share = height_share(x, z, packed)
         gap = _gap(x, y, z, share, packed)
         if gap < 0.0:
             return last, t if t > near else INFINITY, gap
@@ -203,9 +203,9 @@ def terrain_normal(packed, x, z):  # type: ignore[no-untyped-def]
         value, along_x, along_z = _octave_slope(x, z, packed, octave)
         weight = packed[TABLE + 4 * octave + 2]
         total, a, b = total + weight * value, a + weight * along_x, b + weight * along_z
-    near, reach = _near(x, z, packed), 4.0 * max(packed[FLAT], 1.0)
+    near, reach = height_share(x, z, packed), 4.0 * max(packed[FLAT], 1.0)
     share = math.sqrt(x * x + z * z) / reach
-    # `_near` falls off as share^2, so that its derivative has no pole at the origin.
+    # `height_share` falls off as share^2, so that its derivative has no pole at the origin.
     fall = 5.64 * (1.0 - share) / (reach * reach) if share < 1.0 else 0.0
     a = packed[UNIT] * (near * a + fall * x * total)
     b = packed[UNIT] * (near * b + fall * z * total)

@@ -140,7 +140,7 @@ def _tree(primitives, bounds, children, order, stack, ox, oy, oz, dx, dy, dz, ne
 
 
 @njit(**LEAN)
-def _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
+def before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """(t, what, face) of the first hit of anything but the terrain; t is `far` where there is none."""
     best, what, face = far, NO_HIT, -1
     for i in world.rooms:
@@ -156,8 +156,9 @@ def _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: igno
             t = (world.water[1] - oy) / dy
             if near < t < best and t * math.sqrt(dx * dx + dy * dy + dz * dz) < HORIZON:
                 best, what, face = t, WATER, 2
-    t, i, f = _tree(world.primitives, world.bounds, world.children, world.order, stack,
-                    ox, oy, oz, dx, dy, dz, near, best, False)
+    t, i, f = _tree(
+        world.primitives, world.bounds, world.children, world.order, stack, ox, oy, oz, dx, dy, dz, near, best, False
+    )
     if i >= 0:
         best, what, face = t, i, f
     return best, what, face
@@ -166,7 +167,7 @@ def _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: igno
 @njit(**LEAN)
 def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """(t, what, face) of the first hit between near and far; what is a primitive, GROUND, WATER, LAND or NO_HIT."""
-    best, what, face = _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far)
+    best, what, face = before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far)
     if world.terrain[PRESENT] > 0:
         t = hit_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(best, world.terrain[FAR]))
         if t < best:
@@ -177,7 +178,7 @@ def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no
 @njit(**LEAN)
 def nearest_roughly(world, stack, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
     """`nearest` for light that a viewer `away` metres off sees: the land is met to within what a pixel shows."""
-    best, what, face = _before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far)
+    best, what, face = before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far)
     if world.terrain[PRESENT] > 0:
         t = near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(best, world.terrain[FAR]), away)
         if t < best:
@@ -186,16 +187,23 @@ def nearest_roughly(world, stack, ox, oy, oz, dx, dy, dz, near, far, away):  # t
 
 
 @njit(**LEAN)
-def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
-    """Whether anything but the inside of a closed room lies between near and far, for a viewer `away` metres off."""
+def blocked_before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
+    """Whether anything but the terrain and the inside of a closed room lies between near and far."""
     if world.ground[0] > 0 and dy > 1e-12 and near < (world.ground[1] - oy) / dy < far:
         return True
-    _, i, _ = _tree(world.primitives, world.bounds, world.children, world.order, stack,
-                    ox, oy, oz, dx, dy, dz, near, far, True)
-    if i >= 0:
+    _, i, _ = _tree(
+        world.primitives, world.bounds, world.children, world.order, stack, ox, oy, oz, dx, dy, dz, near, far, True
+    )
+    return i >= 0
+
+
+@njit(**LEAN)
+def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
+    """Whether anything but the inside of a closed room lies between near and far."""
+    if blocked_before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):
         return True
     if world.terrain[PRESENT] > 0:
-        return near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(far, world.terrain[FAR]), away) < far
+        return near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(far, world.terrain[FAR]), 0.0) < far
     return False
 
 
@@ -218,4 +226,3 @@ def normal_at(world, what, face, x, y, z, dx, dy, dz):  # type: ignore[no-untype
     if nx * dx + ny * dy + nz * dz > 0.0:
         return -nx, -ny, -nz
     return nx, ny, nz
-

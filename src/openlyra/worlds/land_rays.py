@@ -1,0 +1,223 @@
+"""Many rays against the land at once (numba): the march of `terrain.hit_terrain`, some rays side by side.
+
+Every ray takes the very steps it takes alone, but the noise is worked out for all of them in one loop, which the
+compiler turns into vector instructions: several times as fast as one by one. A ray that ends makes room for the next.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from openlyra.worlds.kernels import INFINITY, LEAN
+from openlyra.worlds.terrain import (
+    AMPLITUDE,
+    FLAT,
+    MIDDLE,
+    OCTAVES,
+    ORIGIN,
+    RIDGED,
+    SEED,
+    TABLE,
+    UNIT,
+    WAVELENGTH,
+)
+
+LANES = 32
+"""Rays side by side."""
+SCRATCH = 22
+"""Rows of the (SCRATCH, LANES) float64 array that the functions here work in."""
+FAR_END, AWAY, COLUMNS = 6, 7, 8
+"""A ray is a row of eight numbers: origin, direction, where it ends (t), metres to the viewer of its start."""
+LAST, BEYOND, GAP = range(3)
+"""A crossing is a row of three: last t above the land, first t below it (INFINITY: none), height there (negative)."""
+_A, _B, _D = np.uint32(73856093), np.uint32(19349663), np.uint32(2654435761)
+_MIX, _S13, _S16, _LOW = np.uint32(1274126177), np.uint32(13), np.uint32(16), np.uint32(0xFFFF)
+
+
+@njit(**LEAN)
+def _mixed(n):  # type: ignore[no-untyped-def]
+    """The end of `noise.hash3`, in 32 bits throughout so that it fits vectors."""
+    n = np.uint32(np.uint32(n ^ (n >> _S13)) * _MIX)
+    n = np.uint32(n ^ (n >> _S16))
+    n = np.uint32(np.uint32(n ^ (n >> _S13)) * _MIX)
+    return np.float64(np.int32((n >> _S16) & _LOW)) / 65535.0
+
+
+@njit(**LEAN)
+def _add_octave(x, z, packed, octave, total, count):  # type: ignore[no-untyped-def]
+    """Add one weighted octave of the land at `count` places to total."""
+    c, s, weight = packed[TABLE + 4 * octave], packed[TABLE + 4 * octave + 1], packed[TABLE + 4 * octave + 2]
+    seed = np.uint32(np.uint32(int(packed[SEED]) + octave) * _D)
+    ridged, shift = packed[RIDGED], 17.3 * octave
+    for k in range(count):
+        u, v = c * x[k] - s * z[k] + shift, s * x[k] + c * z[k] - 9.1
+        ui, vi = np.floor(u), np.floor(v)
+        fu, fv = u - ui, v - vi
+        fu, fv = fu * fu * (3.0 - 2.0 * fu), fv * fv * (3.0 - 2.0 * fv)
+        left = np.uint32(np.uint32(np.int32(ui)) * _A)
+        right = np.uint32(left + _A)
+        up = np.uint32(np.uint32(np.int32(vi)) * _B)
+        down = np.uint32(np.uint32(up + _B) ^ seed)
+        up = np.uint32(up ^ seed)
+        a = _mixed(np.uint32(left ^ up)) * (1.0 - fu) + _mixed(np.uint32(right ^ up)) * fu
+        b = _mixed(np.uint32(left ^ down)) * (1.0 - fu) + _mixed(np.uint32(right ^ down)) * fu
+        value = a * (1.0 - fv) + b * fv
+        ridge = 1.0 - abs(2.0 * value - 1.0)
+        total[k] += weight * (value * (1.0 - ridged) + ridge * ridge * ridged)
+
+
+@njit(**LEAN)
+def _bound(y, share, total, unit, rest, origin, bound, open_, count):  # type: ignore[no-untyped-def]
+    """`terrain._gap` after one more octave, for the rays still open; how many stay open."""
+    left = 0.0
+    for k in range(count):
+        size = unit * share[k]
+        value = origin - y[k] - size * (total[k] + rest)
+        bound[k] = value if open_[k] > 0.0 else bound[k]
+        stays = open_[k] if value <= 0.8 * size * rest else 0.0
+        open_[k] = stays
+        left += stays
+    return left
+
+
+# Each loop below writes one array: with more, the compiler would not see that they are apart, and not use vectors.
+@njit(**LEAN)
+def _along(start, direction, t, out, count):  # type: ignore[no-untyped-def]
+    for k in range(count):
+        out[k] = start[k] + t[k] * direction[k]
+
+
+@njit(**LEAN)
+def _shares(x, z, flat, share, count):  # type: ignore[no-untyped-def]
+    """`terrain.height_share`."""
+    scale = 1.0 / (4.0 * max(flat, 1.0))
+    for k in range(count):
+        s = min(1.0, math.sqrt(x[k] * x[k] + z[k] * z[k]) * scale)
+        share[k] = 0.06 + 0.94 * s * s * (3.0 - 2.0 * s)
+
+
+@njit(**LEAN)
+def _next(t, bound, rise, slope, share, least, ahead, count):  # type: ignore[no-untyped-def]
+    """The gap closes by the ray's own fall and by the steepest likely rise of the land."""
+    for k in range(count):
+        step = bound[k] / (rise[k] + slope[k] * min(1.0, share[k] + 0.2))
+        ahead[k] = t[k] + max(step, least[k] + 0.003 * t[k])
+
+
+@njit(**LEAN)
+def _places(packed, ray, t, x, y, z, share, total, count):  # type: ignore[no-untyped-def]
+    """Where the rays are at t, the share of the full height there, and the sum of no octaves."""
+    _along(ray[0], ray[3], t, x, count)
+    _along(ray[1], ray[4], t, y, count)
+    _along(ray[2], ray[5], t, z, count)
+    _shares(x, z, packed[FLAT], share, count)
+    total[:count] = -packed[MIDDLE]
+
+
+@njit(**LEAN)
+def land_crossings(packed, rays, count, near, lane, out):  # type: ignore[no-untyped-def]
+    """Bracket the first crossing of the first `count` rays (N, COLUMNS) from `near` on, into out (N, 3)."""
+    ray, t, last, number, tries = lane[:6], lane[6], lane[7], lane[8], lane[9]
+    x, y, z, share, total = lane[10], lane[11], lane[12], lane[13], lane[14]
+    bound, open_, ahead = lane[15], lane[16], lane[17]
+    rise, slope, least, far = lane[18], lane[19], lane[20], lane[21]
+    steepest = 1.6 * packed[AMPLITUDE] / packed[WAVELENGTH]
+    # No land is higher than this; above it a rising ray is free.
+    top = packed[AMPLITUDE] * 0.55 - packed[ORIGIN]
+    following, active = 0, 0
+    while True:
+        while active < LANES and following < count:
+            r = rays[following]
+            out[following, BEYOND] = INFINITY
+            if r[FAR_END] > near and not (r[4] <= 0.0 and -(r[1] + near * r[4]) > top):
+                k, flat = active, r[3] * r[3] + r[5] * r[5]
+                for i in range(6):
+                    ray[i, k] = r[i]
+                t[k], last[k], number[k], tries[k], far[k] = near, near, following, 0.0, r[FAR_END]
+                rise[k], slope[k] = max(r[4], 0.0) + 1e-9, steepest * math.sqrt(flat)
+                least[k] = (0.01 + 0.003 * r[AWAY]) / math.sqrt(flat + r[4] * r[4])
+                active += 1
+            following += 1
+        if active == 0:
+            return
+        _places(packed, ray, t, x, y, z, share, total, active)
+        open_[:active] = 1.0
+        for octave in range(OCTAVES):
+            _add_octave(x, z, packed, octave, total, active)
+            rest = packed[TABLE + 4 * octave + 3]
+            if _bound(y, share, total, packed[UNIT], rest, packed[ORIGIN], bound, open_, active) == 0.0:
+                break
+        _next(t, bound, rise, slope, share, least, ahead, active)
+        for k in range(active - 1, -1, -1):
+            gap = bound[k]
+            over = gap < 0.0
+            if over:
+                if t[k] > near:
+                    i = int(number[k])
+                    out[i, LAST], out[i, BEYOND], out[i, GAP] = last[k], t[k], gap
+            else:
+                last[k], t[k] = t[k], ahead[k]
+                tries[k] += 1.0
+                over = t[k] > far[k] or tries[k] >= 400.0
+                over = over or (ray[4, k] <= 0.0 and -(ray[1, k] + t[k] * ray[4, k]) > top)
+            if over:
+                active -= 1
+                # The last one moves here; it has had its step, since the loop comes from that end.
+                for i in range(10):
+                    lane[i, k] = lane[i, active]
+                for i in range(18, 22):
+                    lane[i, k] = lane[i, active]
+
+
+@njit(**LEAN)
+def land_hits(packed, rays, count, near, lane, out):  # type: ignore[no-untyped-def]
+    """`land_crossings`, then the exact t of each into out[:, BEYOND], by false position with halving."""
+    land_crossings(packed, rays, count, near, lane, out)
+    ray, t, last, number, tries = lane[:6], lane[6], lane[7], lane[8], lane[9]
+    x, y, z, share, total = lane[10], lane[11], lane[12], lane[13], lane[14]
+    above, below, side, middle = lane[15], lane[16], lane[17], lane[18]
+    following, active = 0, 0
+    while True:
+        while active < LANES and following < count:
+            if out[following, BEYOND] < INFINITY:
+                for i in range(6):
+                    ray[i, active] = rays[following, i]
+                last[active], t[active] = out[following, LAST], out[following, BEYOND]
+                below[active] = out[following, GAP]
+                # The first look is at the upper end, whose exact height the march did not need.
+                number[active], tries[active], side[active], middle[active] = following, -1.0, 0.0, last[active]
+                active += 1
+            following += 1
+        if active == 0:
+            return
+        _places(packed, ray, middle, x, y, z, share, total, active)
+        for octave in range(OCTAVES):
+            _add_octave(x, z, packed, octave, total, active)
+        for k in range(active - 1, -1, -1):
+            value = packed[ORIGIN] - y[k] - packed[UNIT] * share[k] * total[k]
+            over = False
+            if tries[k] < 0.0:
+                above[k] = value
+            else:
+                if value > 0.0:
+                    last[k], above[k] = middle[k], value
+                    below[k] *= 0.5 if side[k] > 0.0 else 1.0
+                    side[k] = 1.0
+                else:
+                    t[k], below[k] = middle[k], value
+                    above[k] *= 0.5 if side[k] < 0.0 else 1.0
+                    side[k] = -1.0
+                over = abs(value) < 1e-9 * (1.0 + t[k]) or t[k] - last[k] < 1e-10 * t[k]
+            tries[k] += 1.0
+            if over or tries[k] >= 40.0:
+                i = int(number[k])
+                end = middle[k] if over else t[k]
+                out[i, BEYOND] = end if end < rays[i, FAR_END] else INFINITY
+                active -= 1
+                for i in range(19):
+                    lane[i, k] = lane[i, active]
+            else:
+                middle[k] = (last[k] * below[k] - t[k] * above[k]) / (below[k] - above[k])

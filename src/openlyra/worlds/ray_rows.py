@@ -1,0 +1,58 @@
+"""What the rays of a row of the picture hit (numba): `trace` for everything but the land, `land_rays` for it."""
+
+from __future__ import annotations
+
+from numba import njit
+
+from openlyra.worlds.kernels import INFINITY, LEAN
+from openlyra.worlds.land_rays import AWAY, BEYOND, FAR_END, LAST, land_crossings, land_hits
+from openlyra.worlds.packed import LAND, NO_HIT
+from openlyra.worlds.shapes import CURVED
+from openlyra.worlds.terrain import FAR
+from openlyra.worlds.trace import PRESENT, before_land, blocked_before_land
+
+
+@njit(**LEAN)
+def put_ray(ray, ox, oy, oz, dx, dy, dz, far, away):  # type: ignore[no-untyped-def]
+    """Fill a row of rays; see `land_rays.COLUMNS`."""
+    ray[0], ray[1], ray[2], ray[3], ray[4], ray[5] = ox, oy, oz, dx, dy, dz
+    ray[FAR_END], ray[AWAY] = far, away
+
+
+@njit(**LEAN)
+def first_hits(world, stack, rays, count, near, exact, lane, crossing, t, what, face):  # type: ignore[no-untyped-def]
+    """`trace.nearest` of the first `count` rays into t, what and face (N,); changes where rays end.
+
+    Without `exact` the land is met to within what a pixel shows to a viewer of the ray's start.
+    """
+    for k in range(count):
+        r = rays[k]
+        t[k], what[k], face[k] = before_land(world, stack, r[0], r[1], r[2], r[3], r[4], r[5], near, r[FAR_END])
+        r[FAR_END] = min(t[k], world.terrain[FAR])
+    if world.terrain[PRESENT] > 0:
+        if exact:
+            land_hits(world.terrain, rays, count, near, lane, crossing)
+        else:
+            land_crossings(world.terrain, rays, count, near, lane, crossing)
+    for k in range(count):
+        if world.terrain[PRESENT] > 0 and crossing[k, BEYOND] < INFINITY:
+            land = crossing[k, BEYOND] if exact else 0.5 * (crossing[k, LAST] + crossing[k, BEYOND])
+            if land < t[k]:
+                t[k], what[k], face[k] = land, LAND, CURVED
+        if what[k] == NO_HIT:
+            t[k] = INFINITY
+
+
+@njit(**LEAN)
+def mark_blocked(world, stack, rays, count, lane, crossing, hidden):  # type: ignore[no-untyped-def]
+    """Whether anything is in the way of the first `count` rays, into hidden (N,) of 0 and 1; changes where rays end."""
+    for k in range(count):
+        r = rays[k]
+        blocked = blocked_before_land(world, stack, r[0], r[1], r[2], r[3], r[4], r[5], 0.0, r[FAR_END])
+        hidden[k] = 1.0 if blocked else 0.0
+        r[FAR_END] = 0.0 if blocked else min(r[FAR_END], world.terrain[FAR])
+    if world.terrain[PRESENT] > 0:
+        land_crossings(world.terrain, rays, count, 0.0, lane, crossing)
+        for k in range(count):
+            if crossing[k, BEYOND] < INFINITY:
+                hidden[k] = 1.0
