@@ -70,7 +70,12 @@ def test_interrupted_anywhere_it_ends_with_the_same_bytes(
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [(["--captions", "a wall"], "without captions"), (["--fast"], "not distilled"), (["--steps", "0"], "from 1")],
+    [
+        (["--captions", "a wall"], "without captions"),
+        (["--guidance", "3"], "no captions to lead to"),
+        (["--fast"], "not distilled"),
+        (["--steps", "0"], "from 1"),
+    ],
 )
 def test_what_it_was_not_trained_for_is_refused(
     photo: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,50 +15,10 @@ from openlyra.generation.base import WalkInput
 from openlyra.generation.exemplar import ExemplarGenerator
 from openlyra.geometry.camera import Trajectory
 from openlyra.geometry.depth_edges import fatten_foreground
-from openlyra.memory.frame import MemoryFrame
+from openlyra.runs import Manifest, RunFolder
 from openlyra.runs.folder import PHOTO
 
 EXEMPLAR = "exemplar"
-
-
-@dataclass
-class HeldFrames:
-    """A `generation.base.WalkStore` without a disk."""
-
-    memory: list[MemoryFrame]
-    frames: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def memory_indices(self) -> list[int]:
-        """See `WalkStore`."""
-        return [frame.index for frame in self.memory]
-
-    def remembered(self) -> list[MemoryFrame]:
-        """See `WalkStore`."""
-        return list(self.memory)
-
-    def load_photo(self) -> MemoryFrame:
-        """See `WalkStore`."""
-        return self.memory[0]
-
-    def load_memory(self, index: int) -> MemoryFrame:
-        """See `WalkStore`."""
-        return next(frame for frame in self.memory if frame.index == index)
-
-    def work_folder(self) -> Path:
-        """Nothing goes on after a kill here."""
-        raise NotImplementedError("frames that are held in memory cannot be resumed")
-
-    def remember(self, frame: MemoryFrame) -> None:
-        """See `WalkStore`."""
-        self.memory.append(frame)
-
-    def has_frame(self, index: int) -> bool:
-        """See `WalkStore`."""
-        return index in self.frames
-
-    def write_frame(self, index: int, image: np.ndarray) -> None:
-        """See `WalkStore`."""
-        self.frames[index] = image
 
 
 def exemplar_video(truth: TrueWalk, seed: int) -> np.ndarray:
@@ -81,9 +42,11 @@ def _video(truth: TrueWalk, seed: int) -> np.ndarray:
     depth, sky = fatten_foreground(photo.depth, photo.sky)
     far = FAR_SKY * float(np.median(depth[~sky])) if (~sky).any() else FAR_SKY
     depth = np.where(sky, far, np.minimum(depth, 0.8 * far)).astype(np.float32)
-    store = HeldFrames([replace(photo, index=PHOTO, depth=depth, sky=sky, camera=cameras[0])])
     path = WalkInput(Trajectory(cameras), far, seed, load_depth("nano"))
-    ExemplarGenerator().walk(path, store, lambda stage, done, total: None)
-    made = np.stack([store.frames[index] for index in range(len(cameras))])
+    with tempfile.TemporaryDirectory(prefix="openlyra-") as folder:
+        store = RunFolder.start(Path(folder), Manifest({}, {}))
+        store.remember(replace(photo, index=PHOTO, depth=depth, sky=sky, camera=cameras[0]))
+        ExemplarGenerator().walk(path, store, lambda stage, done, total: None)
+        made = np.stack([store.read_frame(index) for index in range(len(cameras))])
     made[0] = truth.images[0]
     return made

@@ -29,13 +29,11 @@ from openlyra.generation.denoise import SeededNoise
 from openlyra.generation.history import chunk_start
 from openlyra.generation.latent_walk import LatentWalk, LyraModels, WalkSettings, WalkState, as_image
 from openlyra.generation.lyra import as_pixels
-from openlyra.generation.lyra_load import small_models, small_walk
-from openlyra.generation.membrane import membrane
+from openlyra.generation.lyra_load import small_memory, small_models, small_walk
+from openlyra.generation.membrane import membranes
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.warp_numba import forward_warp_fused
 from openlyra.memory.frame import MemoryFrame
-from openlyra.memory.retrieval import RetrievalConfig
-from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.codec import Codec
 from openlyra.models.frame_packing import Layout
 from openlyra.models.lyra_dit import LyraDiT
@@ -63,7 +61,7 @@ def begun(
     """A walk along the cameras that has only its photo, true frame 0. `stride`: `SmallModel.retrieval_stride`."""
     chunks = (len(cameras) - 1) // models.layout.new_pixel_frames
     walk = LatentWalk(models, settings, cameras, [""] * chunks, TrueDepth(frame), SeededNoise(seed))
-    memory = SpatialMemory(RetrievalConfig(max(1, models.layout.spatial_frames), stride))
+    memory = small_memory(models.layout, stride)
     photo = frame(0)
     memory.add(photo)
     return walk, walk.begin(photo, as_pixels(photo.image), memory)
@@ -100,18 +98,15 @@ def fused_cloud(context: ChunkContext, layout: Layout, encode: Encode, settings:
     targets = context.cameras[first + 1 : first + layout.new_pixel_frames + 1]
     frames = [context.last, *(frame for frame in context.memory if frame.index != context.last.index)]
     colors = np.stack([context.pixels(frame.index).numpy() for frame in frames])
-    source = Camera(
-        np.stack([np.asarray(frame.camera.world_from_camera) for frame in frames]),
-        np.stack([np.asarray(frame.camera.intrinsics) for frame in frames]), targets.width, targets.height,
-    )  # fmt: skip
+    source = Camera.stacked([frame.camera for frame in frames])
     depth, valid = np.stack([frame.depth for frame in frames]), np.stack([frame.valid for frame in frames])
     seen = forward_warp_fused(colors, depth, valid, source, targets, settings.warp)
     landed, warped = np.asarray(seen.mask), np.asarray(seen.values)
     bare = without_memory(context, layout, encode, settings)
     if settings.warped == "last":
         return replace(bare, condition=torch.cat([bare.history, encode_tail(warped, encode)], 2))
-    filled = [membrane(color.transpose(1, 2, 0), ~there, FILL_STEPS) for color, there in zip(warped, landed)]
-    tail = encode_tail(np.stack(filled).transpose(0, 3, 1, 2), encode)
+    filled = membranes(warped.transpose(0, 2, 3, 1), ~landed, FILL_STEPS)
+    tail = encode_tail(filled.transpose(0, 3, 1, 2), encode)
     return replace(bare, condition=torch.cat([bare.history, tail], 2), shares=cell_shares(landed))
 
 

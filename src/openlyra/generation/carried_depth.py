@@ -56,10 +56,7 @@ def carried_view(image: np.ndarray, camera: Camera, frames: Sequence[MemoryFrame
     """What remembered frames know of a camera's view; colours are those of the finished frame."""
     from openlyra.geometry.warp_numba import forward_warp_fused
 
-    poses = np.stack([np.asarray(frame.camera.world_from_camera) for frame in frames])
-    lenses = np.stack([np.asarray(frame.camera.intrinsics) for frame in frames])
-    source = Camera(poses, lenses, camera.width, camera.height)
-    target = Camera(camera.world_from_camera[None], camera.intrinsics[None], camera.width, camera.height)
+    source, target = Camera.stacked([frame.camera for frame in frames]), Camera.stacked([camera])
     kinds = np.stack([np.stack([foreground_rim(f.depth), f.sky]).astype(np.float32) for f in frames])
     depth, valid = np.stack([f.depth for f in frames]), np.stack([f.valid for f in frames])
     seen = forward_warp_fused(kinds, depth, valid, source, target, config)

@@ -211,8 +211,7 @@ def warped_memory(
     size = (len(targets), targets.height, targets.width)
     color, depth = np.zeros((size[0], 3, *size[1:]), np.float32), np.full(size, np.inf, np.float32)
     for frame in sorted(frames, key=lambda f: -f.index):
-        own = frame.camera
-        source = Camera(own.world_from_camera[None], own.intrinsics[None], own.width, own.height)
+        source = Camera.stacked([frame.camera])
         shown = pixels(frame.index).detach().cpu().float().numpy()[None]
         seen = forward_warp(shown, frame.depth[None], frame.valid[None], source, targets, config)
         near = np.asarray(seen.depth)
@@ -253,12 +252,7 @@ def latent_cameras(context: ChunkContext, layout: Layout, slots: Sequence[int]) 
     first = chunk_start(context.chunk, layout)
     for latent in range(1, layout.new_frames + 1):
         places.append(context.cameras[first + FRAMES_PER_LATENT * latent])
-    return Camera(
-        np.stack([np.asarray(camera.world_from_camera) for camera in places]),
-        np.stack([np.asarray(camera.intrinsics) for camera in places]),
-        context.cameras.width,
-        context.cameras.height,
-    )
+    return Camera.stacked(places)
 
 
 def ray_latents(cameras: Camera, reference: Camera) -> Tensor:

@@ -18,7 +18,7 @@ from openlyra.errors import InputError
 from openlyra.generation.base import Advance, WalkInput, WalkStore
 from openlyra.generation.captions import chunk_captions, read_captions
 from openlyra.generation.carried_depth import CarriedDepth
-from openlyra.generation.conditioning import ConditioningSettings, small_conditioning
+from openlyra.generation.conditioning import ConditioningSettings
 from openlyra.generation.denoise import SeededNoise, VideoNetwork
 from openlyra.generation.latent_store import LatentStore
 from openlyra.generation.latent_walk import DepthSource, LatentWalk, WalkSettings, WalkState
@@ -28,9 +28,9 @@ from openlyra.generation.small_detail import carry_detail
 from openlyra.generation.walk_frames import RunFrames, SmallFrames, WalkFrames, scaled
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.memory.frame import MemoryFrame
-from openlyra.memory.retrieval import RetrievalConfig
 from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models.lyra_dit import LyraDiT
+from openlyra.models.small_folder import SmallModel
 from openlyra.sampling import FewStep, Sampler, SamplerState, UniPC
 
 FAST_STEPS = 4
@@ -75,23 +75,25 @@ class LyraGenerator:
             raise InputError(
                 f"--retrieval-views {settings.retrieval_views}: must be from 1 to {self.layout.new_pixel_frames}"
             )
-        self.sampler: Sampler = self._sampler()
+        if self.info.small is not None:
+            self._check_small(self.info.small)
         self.remembers_whole_frames = self.info.small is None
 
-    def _sampler(self) -> Sampler:
-        small = self.info.small
-        shift = self.settings.shift if small is None else small.shift
-        if small is not None and self.settings.fast and not small.few_step:
+    def _check_small(self, small: SmallModel) -> None:
+        if self.settings.fast and not small.few_step:
             raise InputError(f"--fast: {self.settings.model} was not distilled to few steps; leave it out")
-        if small is not None and self.settings.captions is not None:
+        if self.settings.captions is not None:
             raise InputError(f"--captions: {self.settings.model} was trained without captions; leave it out")
-        few = self.settings.fast or (small is not None and small.few_step)
-        return FewStep(self.steps, shift) if few else UniPC(self.steps, shift)
+        if self.settings.guidance not in (None, 1.0):
+            raise InputError(f"--guidance: {self.settings.model} has no captions to lead to; leave it out")
+        if small.few_step:
+            FewStep(self.steps, small.shift)  # refuses numbers of calls it cannot make
 
     @property
     def steps(self) -> int:
         """Network calls a chunk."""
-        return FAST_STEPS if self.settings.fast else self.settings.steps or self.info.steps
+        released_fast = self.settings.fast and self.info.small is None
+        return FAST_STEPS if released_fast else self.settings.steps or self.info.steps
 
     @property
     def guidance(self) -> float:
@@ -142,13 +144,16 @@ class LyraGenerator:
         advance: Advance,
     ) -> None:  # fmt: skip
         """Walk to the end of the path from where the stored state is."""
+        from openlyra.generation.lyra_load import small_memory
+
         frames = len(start.trajectory)
         kept.write(0, pixels)
         chunks = self.chunks(frames)
         if not chunks or kept.has(frames - 1):
             return
         walk = self._latent_walk(start, (photo.height, photo.width), chunks)
-        memory = SpatialMemory(self._retrieval())
+        small = self.info.small
+        memory = SpatialMemory() if small is None else small_memory(self.layout, small.retrieval_stride)
         state = latents.load(lambda index: photo if index == 0 else kept.load(index), memory)
         if state is None:
             memory.add(photo)
@@ -156,14 +161,8 @@ class LyraGenerator:
         while state.chunks < chunks:
             state = self._chunk(walk, state, latents, kept, advance, frames)
 
-    def _retrieval(self) -> RetrievalConfig:
-        small = self.info.small
-        if small is None:
-            return RetrievalConfig()
-        return RetrievalConfig(self.layout.spatial_frames, small.retrieval_stride)
-
     def _latent_walk(self, start: WalkInput, size: tuple[int, int], chunks: int) -> LatentWalk:
-        from openlyra.generation.lyra_load import load_models
+        from openlyra.generation.lyra_load import load_models, small_walk
         from openlyra.generation.ranks import shared
 
         captions = self._chunk_captions(len(start.trajectory))
@@ -173,12 +172,12 @@ class LyraGenerator:
         small, views = self.info.small, self.settings.retrieval_views
         if small is None:
             depth: DepthSource = MeasuredDepth(start.depth_estimator, start.far)
-            settings = WalkSettings(self.sampler, self.guidance, ConditioningSettings(views))
+            kind = FewStep if self.settings.fast else UniPC
+            sampler: Sampler = kind(self.steps, self.settings.shift)
+            settings = WalkSettings(sampler, self.guidance, ConditioningSettings(views))
         else:
             depth = CarriedDepth(start.far, small.edge_threshold)
-            settings = WalkSettings(
-                self.sampler, self.guidance, small_conditioning(small, views), small.memory_every
-            )  # fmt: skip
+            settings = small_walk(small, self.steps, views)
         return LatentWalk(replace(models, network=network), settings, cameras, captions, depth, SeededNoise(start.seed))
 
     def _chunk(

@@ -12,10 +12,13 @@ from openlyra.errors import InputError
 from openlyra.generation.conditioning import small_conditioning
 from openlyra.generation.latent_walk import LyraModels, WalkSettings
 from openlyra.generation.lyra_models import NANO, NANO_SHA256, TOY_HEAD_STD, TOY_SEED, TOY_VAE_WIDTH, ModelInfo
+from openlyra.memory.retrieval import RetrievalConfig
+from openlyra.memory.spatial_memory import SpatialMemory
 from openlyra.models import small_folder
 from openlyra.models.codec import Codec, load_codec
 from openlyra.models.fit import load_fitted, load_transformer
 from openlyra.models.folder import ModelFolder
+from openlyra.models.frame_packing import Layout
 from openlyra.models.image_encoder import ImageEncoder
 from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.lyra_init import initialise
@@ -77,7 +80,8 @@ def small_models(network: LyraDiT, codec: Codec) -> LyraModels:
     """Networks trained here: captions and image tokens are the empty ones that the network was trained with."""
     config = network.config
     layout = config.packing
-    assert layout is not None
+    if layout is None:
+        raise InputError("the network has no layout of its history, so it cannot walk")
 
     def encode_text(captions: Sequence[str]) -> Tensor:
         return torch.zeros(len(captions), config.text_tokens, config.text_width)
@@ -87,10 +91,16 @@ def small_models(network: LyraDiT, codec: Codec) -> LyraModels:
     )
 
 
-def small_walk(model: SmallModel) -> WalkSettings:
-    """How to walk with such networks, the way they were trained."""
-    sampler: Sampler = FewStep(model.steps, model.shift) if model.few_step else UniPC(model.steps, model.shift)
-    return WalkSettings(sampler, 1.0, small_conditioning(model), model.memory_every)
+def small_walk(model: SmallModel, steps: int | None = None, retrieval_views: int = 1) -> WalkSettings:
+    """How to walk with such networks, the way they were trained; `steps` other than the model's network calls."""
+    kind = FewStep if model.few_step else UniPC
+    sampler: Sampler = kind(steps or model.steps, model.shift)
+    return WalkSettings(sampler, 1.0, small_conditioning(model, retrieval_views), model.memory_every)
+
+
+def small_memory(layout: Layout, stride: int) -> SpatialMemory:
+    """An empty memory for such a walk; `stride`: `SmallModel.retrieval_stride`."""
+    return SpatialMemory(RetrievalConfig(max(1, layout.spatial_frames), stride))
 
 
 def _toy(info: ModelInfo, network: LyraDiT | None) -> LyraModels:

@@ -7,7 +7,7 @@ z-depth.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, overload
@@ -59,6 +59,13 @@ class Camera:
         object.__setattr__(self, "intrinsics", intrinsics)
         object.__setattr__(self, "width", int(self.width))
         object.__setattr__(self, "height", int(self.height))
+
+    @staticmethod
+    def stacked(cameras: Sequence[Camera]) -> Camera:
+        """(N,) single cameras of one size as a batch, NumPy."""
+        poses = np.stack([np.asarray(camera.world_from_camera) for camera in cameras])
+        lenses = np.stack([np.asarray(camera.intrinsics) for camera in cameras])
+        return Camera(poses, lenses, cameras[0].width, cameras[0].height)
 
     @staticmethod
     def from_fov(
