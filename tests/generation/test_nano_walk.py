@@ -11,6 +11,7 @@ import torch
 from openlyra import create
 from openlyra.cli.main import main
 from openlyra.errors import InputError
+from openlyra.evaluation.world_walk import load_trained_networks
 from openlyra.generation import lyra_load, lyra_models
 from openlyra.generation.lyra import LyraGenerator
 from openlyra.models.codec import load_codec
@@ -37,6 +38,15 @@ def test_a_walk_without_naming_a_model_is_its(photo: Path, tmp_path: Path) -> No
         depth="layout",
     )  # fmt: skip
     assert (folder / "scene.ply").read_bytes() == (named.folder / "scene.ply").read_bytes()
+
+
+def test_it_is_measured_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (trained,) = load_trained_networks([Path("nano")])
+    assert trained.name == "nano" and trained.model.steps == 2
+    (tmp_path / "nano").mkdir()
+    with pytest.raises(InputError, match="holds no walk"):
+        load_trained_networks([Path("nano")])
 
 
 def test_damaged_weights_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ class EvaluateWorldCommand:
     """
 
     folders: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="OUT...")]
-    """Trained folders; parts are taken away from the first."""
+    """Trained folders, or nano for the network inside the package; parts are taken away from the first."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Folder for report.json, drift.png, loops.png and sheets of frames."""
     videos: int = 2

@@ -30,6 +30,7 @@ from openlyra.generation.history import chunk_start
 from openlyra.generation.latent_walk import LatentWalk, LyraModels, WalkSettings, WalkState, as_image
 from openlyra.generation.lyra import as_pixels
 from openlyra.generation.lyra_load import small_memory, small_models, small_walk
+from openlyra.generation.lyra_models import NANO, NANO_NAME
 from openlyra.generation.membrane import membranes
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.warp_numba import forward_warp_fused
@@ -141,8 +142,11 @@ class Trained:
 
 
 def load_trained_networks(folders: Sequence[Path]) -> list[Trained]:
-    """Networks by folder. Raises InputError for what cannot be read or compared."""
-    found = [Trained(folder.name or str(folder), *load_small(folder)) for folder in folders]
+    """Networks by folder; `nano` is the one inside the package, unless there is such a folder.
+
+    Raises InputError for what cannot be read or compared."""
+    shipped = {Path(NANO_NAME): NANO} if not Path(NANO_NAME).exists() else {}
+    found = [Trained(folder.name or str(folder), *load_small(shipped.get(folder, folder))) for folder in folders]
     for other in found[1:]:
         sizes = [(t.model.height, t.model.width, t.layout.new_pixel_frames) for t in (found[0], other)]
         if sizes[0] != sizes[1]:

@@ -61,6 +61,8 @@ def is_small(folder: Path) -> bool:
 def read_walk(folder: Path) -> SmallModel:
     """Read `walk.json`. Raises InputError."""
     path = folder / WALK
+    if not path.is_file():
+        raise InputError(f"{folder}: holds no {WALK}; give a folder that `openlyra train world` wrote")
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"{path.stat().st_size} bytes")
