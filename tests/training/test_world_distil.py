@@ -142,7 +142,7 @@ def test_mistakes_are_told_in_one_line(
 ) -> None:
     for given, extra, said in (
         (teacher, ["--calls", "3"], "divisor of 1000"), (teacher, ["--calls", "8"], "fewer than 8"),
-        (student, [], "distilled already"), (tmp_path, [], "does not say how to walk"),
+        (student, [], "distilled already"), (tmp_path, [], "holds no walk.json"),
         (teacher, ["--steps", "0"], "at least one step"),
     ):  # fmt: skip
         assert main(["train", "distil", str(given), "-o", str(tmp_path / "new"), "--quiet", *extra]) == 2
