@@ -8,7 +8,7 @@ import pytest
 
 from openlyra.depth import load_depth
 from openlyra.depth.base import DepthEstimator
-from openlyra.depth.nano import GREATEST_FOV, believed_focal, network_size
+from openlyra.depth.nano import GREATEST_FOV, NanoDepth, believed_focal, look, network_size
 from openlyra.errors import InputError
 
 
@@ -63,6 +63,18 @@ def test_a_known_lens_is_used_and_scales_depth(nano: DepthEstimator) -> None:
 def test_the_same_photo_gives_the_same_bytes(nano: DepthEstimator) -> None:
     image = tiles(120, 160, 130)
     assert nano.estimate(image).depth.tobytes() == nano.estimate(image).depth.tobytes()
+
+
+def test_a_closer_look_changes_detail_alone(nano: NanoDepth) -> None:
+    image = tiles(240, 320, 260)
+    overview, same = (look(nano.net, image, (40_000, size)).inverse for size in (40_000, 40_000))
+    np.testing.assert_array_equal(overview, same)
+    rows, columns = overview.shape
+    closer = look(nano.net, image, (40_000, 160_000)).inverse
+    assert closer.shape == (2 * rows, 2 * columns)
+    change = np.log(closer.reshape(rows, 2, columns, 2).mean((1, 3)) / overview)
+    blocks = change[: rows // 32 * 32, : columns // 32 * 32].reshape(rows // 32, 32, columns // 32, 32).mean((1, 3))
+    assert np.abs(change).max() > 0.02 and np.abs(blocks).max() < 0.3 * np.abs(change).max()
 
 
 def test_sizes_and_lenses_stay_in_bounds() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from openlyra.errors import InputError
-from openlyra.models.depth_net import DepthNet, convex_upsample
+from openlyra.models.depth_net import DepthNet, Mixer, convex_upsample
 from openlyra.models.depth_weights import read_depth_net
 
 
@@ -77,3 +77,24 @@ def test_damaged_weights_give_one_clear_line(tmp_path: Path) -> None:
     assert read_depth_net(good, digest) is not None
     with pytest.raises(InputError, match="damaged"):
         read_depth_net(tmp_path / "flipped.safetensors", digest)
+
+
+def test_every_place_hears_of_the_whole_photo() -> None:
+    photo = torch.rand(1, 3, 256, 320, requires_grad=True)
+    fresh()(photo).inverse[0, :8, :8].sum().backward()
+    assert photo.grad is not None and photo.grad[0, :, -8:, -8:].abs().sum() > 0
+
+
+def test_attention_is_that_of_its_formula() -> None:
+    torch.manual_seed(1)
+    mixer = Mixer(8, heads=2)
+    x = torch.randn(1, 8, 2, 3)
+    y = x + mixer.place(x)
+    tokens = y.flatten(2)[0].T
+    tokens = (tokens - tokens.mean(1, keepdim=True)) / (tokens.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    ask, answer = mixer.ask.weight[:, :, 0, 0], mixer.answer.weight[:, :, 0, 0]
+    query, key, value = (tokens @ ask.T + mixer.ask.bias).chunk(3, 1)
+    heard = [torch.softmax(query[:, h] @ key[:, h].T / 2, 1) @ value[:, h] for h in (slice(0, 4), slice(4, 8))]
+    y = y + (torch.cat(heard, 1) @ answer.T + mixer.answer.bias).T.view(1, 8, 2, 3)
+    plain = y + mixer.shrink(F.gelu(mixer.grow(F.layer_norm(y.permute(0, 2, 3, 1), (8,)).permute(0, 3, 1, 2))))
+    torch.testing.assert_close(mixer(x), plain, rtol=1e-4, atol=1e-5)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +63,20 @@ def test_the_command_trains_on_shards_that_are_there(
     (tmp_path / "start.safetensors").write_bytes(b"junk")
     assert main([*command[:3], str(tmp_path / "bad"), *command[4:]]) == 2
     assert "start.safetensors: not a readable safetensors file" in capsys.readouterr().err
+
+
+def test_two_ranks_share_a_training(small: None, tmp_path: Path) -> None:
+    depth_shards.fill(tmp_path / "data", 1)
+    save_file(dict(DepthNet().state_dict()), tmp_path / "start.safetensors")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--", "openlyra",
+        "train", "depth", "-o", str(tmp_path / "run"), "--shards", "0", "--data", str(tmp_path / "data"),
+        "--start", str(tmp_path / "start.safetensors"), "--steps", "1", "--batch", "2", "--quiet",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "depth_nano.safetensors").is_file()
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [0]  # one rank alone writes, and only every 50 steps

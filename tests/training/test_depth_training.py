@@ -75,14 +75,20 @@ def test_bumps_on_a_plane_cost_the_plane_term() -> None:
 
 def test_augmented_views_keep_their_geometry(shards: Path) -> None:
     """On the floor, inverse depth along a column stays linear, whatever the crop, and its size fits the lens."""
-    random = np.random.default_rng(5)
-    photos, truth = draw_batch(Shards(shards), 6, (64, 96), random)
+    photos, truth = draw_batch(Shards(shards), range(6), (64, 96), (5, 0))
     assert photos.shape == (6, 3, 64, 96) and 0 <= photos.min() and photos.max() <= 1
     assert truth.sky.any() and (truth.inverse[~truth.sky] > 0).all()
     ratio = truth.log_focal.exp()
     assert (ratio > 120 / np.hypot(128, 160) - 1e-6).all()  # crops are longer lenses
     nearest = (ratio[:, None, None] / truth.inverse.clamp_min(1e-6)).amin((1, 2))
     assert ((nearest > 0.99) & (nearest < 3)).all()
+
+
+def test_ranks_draw_the_batch_that_one_would(shards: Path) -> None:
+    whole, truth = draw_batch(Shards(shards), range(4), (64, 96), (0, 7))
+    parts = [draw_batch(Shards(shards), places, (64, 96), (0, 7)) for places in (range(2), range(2, 4))]
+    assert torch.equal(whole, torch.cat([photos for photos, _ in parts]))
+    assert torch.equal(truth.inverse, torch.cat([part.inverse for _, part in parts]))
 
 
 def test_parametrised_weights_compute_the_same(start: Path) -> None:
@@ -98,9 +104,18 @@ def test_parametrised_weights_compute_the_same(start: Path) -> None:
 
 def test_training_lowers_the_loss_on_a_fixed_set(shards: Path, start: Path) -> None:
     trainer = DepthTrainer(TrainDepthSettings(steps=40, warm_up=3, rate=1e-2, encoder_rate=2e-3), start)
-    photos, truth = draw_batch(Shards(shards), 2, (64, 64), np.random.default_rng(0))
+    photos, truth = draw_batch(Shards(shards), range(2), (64, 64), (0, 0))
     losses = [trainer.learn(photos, truth)["loss"] for _ in range(14)]
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:2])
+
+
+def test_frozen_stages_stay_and_the_others_learn(shards: Path, start: Path) -> None:
+    trainer = DepthTrainer(TrainDepthSettings(steps=40, frozen=1), start)
+    trainer.learn(*draw_batch(Shards(shards), range(2), (64, 64), (0, 0)))
+    before, after = load_file(start), plain_weights(trainer.net)
+    for name, value in before.items():
+        same = torch.allclose(value, after[name], rtol=0, atol=1e-7)
+        assert same == name.startswith(("encoder.stem", "encoder.stages.0")), name
 
 
 def test_an_interrupted_training_ends_with_the_same_bytes(
@@ -143,3 +158,5 @@ def test_other_files_are_no_checkpoint(start: Path, tmp_path: Path) -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(InputError, match="--batch 0"):
         TrainDepthSettings(batch=0).check()
+    with pytest.raises(InputError, match="--frozen 8: must be 0 to 7"):
+        TrainDepthSettings(frozen=8).check()

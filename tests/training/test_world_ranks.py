@@ -12,7 +12,7 @@ from world_case import make_walls, settings
 from world_ranks_run import STEPS, losses, run
 
 from openlyra.errors import InputError
-from openlyra.training import world_ranks, world_trainer
+from openlyra.training import ranks, world_trainer
 from runs_for_tests import run_ranks
 
 SCRIPT = Path(__file__).with_name("world_ranks_run.py")
@@ -72,11 +72,11 @@ def test_shards_are_small_and_any_number_of_ranks_goes_on(walls: Path, one: Path
 
 
 def test_a_batch_divides_among_ranks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world_ranks.dist, "is_initialized", lambda: True)
-    monkeypatch.setattr(world_ranks.dist, "get_rank", lambda: 0)
-    monkeypatch.setattr(world_ranks.dist, "get_world_size", lambda: 4)
+    monkeypatch.setattr(ranks.dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(ranks.dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(ranks.dist, "get_world_size", lambda: 4)
     for run_settings, said in (
-        ({"batch": 2}, r"run.batch is 2; a multiple of 4 ranks"),
+        ({"batch": 2}, r"a batch of 2 cannot be shared; a multiple of 4 ranks"),
         ({"batch": 3, "context_ranks": 2}, r"a multiple of 2 groups of 2 ranks"),
         ({"batch": 4, "context_ranks": 3}, r"run.context_ranks is 3; it must divide the 4 ranks"),
     ):

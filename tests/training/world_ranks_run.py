@@ -12,7 +12,7 @@ import torch
 from world_case import settings
 
 from openlyra.training import world_trainer
-from openlyra.training.world_ranks import joined_ranks
+from openlyra.training.ranks import joined_ranks
 from openlyra.training.world_settings import WorldTraining
 from openlyra.training.world_trainer import WorldTrainer, train_world
 

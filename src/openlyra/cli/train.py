@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +29,8 @@ class TrainDepthCommand:
     """Train the depth network on procedural worlds, which are drawn beside it. Interrupt at will, go on with --resume.
 
     Example: openlyra train depth -o depth-training --shards 400
+
+    On more cores: torchrun --nproc-per-node 2 -m openlyra train depth ... shares the views of each step.
     """
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
@@ -48,26 +50,36 @@ class TrainDepthCommand:
 
     def run(self) -> int:
         """Run it; returns the exit status."""
-        from openlyra.training.depth import DepthTrainer, train_depth
+        from openlyra.training.ranks import joined_ranks
 
         checkpoint = self.output / "checkpoint.safetensors"
         if checkpoint.exists() and not self.resume:
             raise OutputExistsError(f"{self.output}: holds a training; continue it with --resume or give a new folder")
         if self.resume and not checkpoint.exists():
             raise InputError(f"{self.output}: holds no checkpoint to resume from")
-        watch = watcher(self.watch) if self.watch else None
+        with joined_ranks() as rank:
+            return self._train(checkpoint, rank)
+
+    def _train(self, checkpoint: Path, rank: int) -> int:
+        from openlyra.training.depth import DepthTrainer, train_depth
+        from openlyra.training.ranks import wait_for_ranks
+
         trainer = DepthTrainer(self.settings, self.start)
         if self.resume:
             trainer.resume(checkpoint)
         data = self.data or self.output / "data"
-        with drawing(data, self.shards):
-            say(f"training from step {trainer.step}; figures go to {self.output}/log.jsonl", self.verbosity)
+        watch = watcher(self.watch) if self.watch and rank == 0 else None
+        with drawing(data, self.shards) if rank == 0 else nullcontext():
+            wait_for_ranks()
+            if rank == 0:
+                say(f"training from step {trainer.step}; figures go to {self.output}/log.jsonl", self.verbosity)
             try:
                 train_depth(trainer, data, self.output, watch=watch)
             except KeyboardInterrupt:
                 say("interrupted; continue with --resume", self.verbosity)
                 return 130
-        say(f"done: {self.output}/depth_nano.safetensors", self.verbosity)
+        if rank == 0:
+            say(f"done: {self.output}/depth_nano.safetensors", self.verbosity)
         return 0
 
 
@@ -147,7 +159,7 @@ class TrainDistilCommand:
 
 def run_training(output: Path, resume: bool, how: Verbosity, train: Callable[[Callable[[str], None]], None]) -> int:
     """Train on all ranks, in a folder that is new or resumed; returns the exit status."""
-    from openlyra.training.world_ranks import joined_ranks
+    from openlyra.training.ranks import joined_ranks
     from openlyra.training.world_trainer import LOG
 
     begun = (output / LOG).is_file()

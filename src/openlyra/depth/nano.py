@@ -1,6 +1,7 @@
 """Depth from the small network the package ships; no download.
 
-The network sees the photo at two sizes, plain and mirrored. What follows runs on the photo's own pixels:
+The network sees the photo at two sizes, each plain and mirrored: the smaller says where things are, the larger adds
+their detail. What follows runs on the photo's own pixels:
 near-planes are made planes, soft outlines are snapped to edges of the photo, the sky is cut out.
 """
 
@@ -28,6 +29,8 @@ NEAREST, FARTHEST = 0.25, 250.0
 """Bounds of everything that is not sky, in metres."""
 DOUBT = -3.0
 """Sky logit above which the network does not contradict what colours say."""
+DETAIL = 0.2
+"""Deviation of the blur, in heights of the photo, that tells detail from place."""
 LEAST_FOV, GREATEST_FOV = 15.0, 110.0
 """Bounds in degrees of what is believed of the vertical field of view."""
 
@@ -51,7 +54,7 @@ class NanoDepth:
 
     Args of the constructor:
         weights: another file of weights, None for the package's.
-        sizes: about how many pixels the network sees at a time, smallest first.
+        sizes: about how many pixels the network sees at a time: overview, closer look.
         planes: whether near-planes are made planes.
         net: a network to use instead of weights from a file.
     """
@@ -59,7 +62,7 @@ class NanoDepth:
     def __init__(
         self,
         weights: str | None = None,
-        sizes: tuple[int, ...] = (90_000, 200_000),
+        sizes: tuple[int, int] = (90_000, 200_000),
         planes: bool = True,
         net: DepthNet | None = None,
     ) -> None:
@@ -92,25 +95,31 @@ class NanoDepth:
         )
 
 
-def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, ...]) -> RawDepth:
-    """Run the network on a photo, uint8 (H, W, 3), plain and mirrored, at about so many pixels each, and average.
+def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, int]) -> RawDepth:
+    """Run the network on a photo, uint8 (H, W, 3), at about so many pixels: an overview and, at the size of the result,
+    a closer look.
 
-    Small sizes see the room, large ones the things in it. The result has the resolution of the last size.
+    The overview, of the size of trainings, is right about the place; the closer look draws the things in it, and only
+    its detail is taken (after Miangoleh et al., Boosting monocular depth estimation, 2021).
     """
-    seen = [_look_once(net, image, pixels) for pixels in sizes]
-    rows, columns = seen[-1].inverse.shape
-    levels = [float(np.median(one.inverse)) for one in seen]
-    level = math.exp(sum(map(math.log, levels)) / len(levels))
-
-    def mean(maps: list[Float32Map]) -> Float32Map:
-        return np.stack([_grown(values, rows, columns) for values in maps]).mean(axis=0, dtype=np.float32)
-
+    overview, closer = (_look_once(net, image, pixels) for pixels in sizes)
+    rows, columns = closer.inverse.shape
+    level = np.log(_grown(overview.inverse, rows, columns))
+    change = np.log(closer.inverse) - level
+    detail = change - _blurred(change, DETAIL * rows)
     return RawDepth(
-        inverse=mean([one.inverse * np.float32(level / own) for one, own in zip(seen, levels)]),
-        sky=mean([one.sky for one in seen]),
-        spread=mean([one.spread for one in seen]),
-        focal=math.exp(sum(math.log(one.focal) for one in seen) / len(seen)),
+        inverse=np.exp(level + detail).astype(np.float32),
+        sky=(0.5 * (_grown(overview.sky, rows, columns) + closer.sky)).astype(np.float32),
+        spread=(0.5 * (_grown(overview.spread, rows, columns) + closer.spread)).astype(np.float32),
+        focal=overview.focal,
     )
+
+
+def _blurred(values: Float32Map, deviation: float) -> Float32Map:
+    """A wide blur of (h, w), worked out on a grid an eighth as fine."""
+    rows, columns = values.shape
+    coarse = F.interpolate(torch.from_numpy(values)[None, None], scale_factor=1 / 8, mode="area")[0, 0].numpy()
+    return _grown(ndimage.gaussian_filter(coarse, deviation / 8, mode="nearest"), rows, columns)
 
 
 def _look_once(net: DepthNet, image: Uint8Image, pixels: int) -> RawDepth:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 Map = NDArray[np.float32]
 
-TOLERANCE = 0.1
+TOLERANCE = 0.05
 """Relative deviation from a plane that is taken for a bump."""
 SMALLEST = 0.004
 """Smallest plane, as a part of the picture."""

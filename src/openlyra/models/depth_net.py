@@ -1,8 +1,9 @@
 """The small depth network: photo to inverse depth, sky, trust and focal length, all in one pass.
 
-An EfficientNet-Lite0 encoder (Tan, Le, 2019; batch norm folded into the convolutions), a feature pyramid of 48 channels
-(Lin et al., Feature pyramid networks, 2017), and a last step from half to full resolution whose weights are read from
-the photo itself, a convex combination of 3 x 3 neighbours a pixel (Teed, Deng, RAFT, 2020), so outlines stay sharp.
+An EfficientNet-Lite0 encoder (Tan, Le, 2019; batch norm folded into the convolutions), attention between all places of
+its coarsest grid, a feature pyramid (Lin et al., Feature pyramid networks, 2017), and a last step from half to full
+resolution whose weights are read from the photo's finest features, a convex combination of 3 x 3 neighbours a pixel
+(Teed, Deng, RAFT, 2020), so outlines stay sharp.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from torch import Tensor, nn
 
 STRIDE = 32
 """Photo sides must be multiples of this."""
-CHANNELS = 48
+OVERVIEW, MIXERS = 256, 4
+"""Channels and number of the layers that see the whole photo, at stride 32."""
+WIDTHS = (128, 96, 48)
+"""Channels of the pyramid at strides 16, 8, 4."""
+HEAD = 32
+"""Channels at stride 2."""
 SHARPNESS = 10.0  # of the soft plus: near things are linear in inverse depth, far ones logarithmic
 
 # EfficientNet-Lite0: repeats, kernel, stride, expansion, channels.
@@ -102,6 +108,50 @@ class Encoder(nn.Module):
         return taps
 
 
+class Mixer(nn.Module):
+    """What each place of the coarsest grid learns from all others: self-attention, then two layers of its own.
+
+    Normalised before each (Vaswani et al., Attention is all you need, 2017); places are told apart by a filter of
+    neighbours (Chu et al., Conditional positional encodings, 2021), so any photo shape will do.
+    """
+
+    def __init__(self, width: int, heads: int = 4):
+        super().__init__()
+        self.heads = heads
+        self.place = Conv(width, width, 3, groups=width)
+        self.ask = Conv(width, 3 * width, 1)
+        self.answer = Conv(width, width, 1)
+        self.grow = Conv(width, 3 * width, 1)
+        self.shrink = Conv(3 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width, h, w) -> the same."""
+        batch, width, rows, columns = x.shape
+        x = x + self.place(x)
+        parts = self.ask(_normal(x)).reshape(batch, 3, self.heads, width // self.heads, rows * columns)
+        query, key, value = parts.transpose(3, 4).unbind(1)
+        heard = F.scaled_dot_product_attention(query, key, value)
+        x = x + self.answer(heard.transpose(2, 3).reshape(batch, width, rows, columns))
+        return x + self.shrink(F.gelu(self.grow(_normal(x))))
+
+
+class Fuse(nn.Module):
+    """A level of the pyramid: its own features plus the coarser level's, then a residual pair of 3 x 3 filters."""
+
+    def __init__(self, inputs: int, above: int, width: int):
+        super().__init__()
+        self.lateral = Conv(inputs, width, 1)
+        self.carry = Conv(above, width, 1)
+        self.first = Conv(width, width, 3)
+        self.second = Conv(width, width, 3)
+
+    def forward(self, tap: Tensor, above: Tensor) -> Tensor:
+        """(B, inputs, h, w) and (B, above, h / 2, w / 2) -> (B, width, h, w)."""
+        grown = F.interpolate(self.carry(above), size=tap.shape[-2:], mode="bilinear", align_corners=False)
+        x = self.lateral(tap) + grown
+        return x + self.second(F.relu6(self.first(F.relu6(x))))
+
+
 class DepthNet(nn.Module):
     """The whole network. Weights are those of a trained file or, fresh, random."""
 
@@ -111,15 +161,19 @@ class DepthNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
-        self.lateral = nn.ModuleList([Conv(channels, CHANNELS, 1) for channels in TAPS.values()])
-        self.merge = nn.ModuleList([Conv(CHANNELS, CHANNELS, 3) for _ in TAPS])
-        self.context = Conv(CHANNELS, CHANNELS, 3, dilation=2)
-        self.scene = Conv(TAPS[6], CHANNELS, 1)
-        self.lens = nn.ModuleList([Conv(TAPS[6] + 2, 64, 1), Conv(64, 64, 3), Conv(64, 1, 1)])
-        self.head = Conv(CHANNELS, 32, 3)
-        self.fields = Conv(32, 3, 3)
-        self.detail = Conv(12, 24, 3)
-        self.blend = Conv(32 + 24, 9 * 4, 3)
+        self.enter = Conv(TAPS[6] + 2, OVERVIEW, 1)
+        self.overview = nn.ModuleList([Mixer(OVERVIEW) for _ in range(MIXERS)])
+        self.lens = nn.ModuleList([Conv(OVERVIEW, 64, 1), Conv(64, 1, 1)])
+        above = (OVERVIEW, *WIDTHS)
+        self.levels = nn.ModuleList(
+            [Fuse(inputs, above[n], WIDTHS[n]) for n, inputs in enumerate((TAPS[4], TAPS[2], TAPS[1]))]
+        )
+        self.carry = Conv(WIDTHS[-1], HEAD, 1)
+        self.lateral = Conv(TAPS[0], HEAD, 1)
+        self.detail = Conv(12, HEAD, 3)
+        self.head = Conv(HEAD, HEAD, 3)
+        self.fields = Conv(HEAD, 3, 3)
+        self.blend = Conv(HEAD, 9 * 4, 1)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
 
@@ -127,27 +181,37 @@ class DepthNet(nn.Module):
         """(B, 3, H, W) in [0, 1], sides multiples of 32."""
         x = (photo - self.mean) / self.deviation
         taps = self.encoder(x)
-        overview = F.relu6(self.scene(taps[-1].mean((2, 3), keepdim=True)))
-        features = F.relu6(self.context(self.lateral[4](taps[4]) + overview))
-        features = F.relu6(self.merge[4](features))
-        for level in (3, 2, 1, 0):
-            lateral = self.lateral[level](taps[level])
-            grown = F.interpolate(features, size=lateral.shape[-2:], mode="bilinear", align_corners=False)
-            features = F.relu6(self.merge[level](lateral + grown))
-        head = F.relu6(self.head(features))
-        detail = F.relu6(self.detail(F.pixel_unshuffle(x, 2)))
-        full = convex_upsample(self.fields(head).float(), self.blend(torch.cat([head, detail], 1)).float())
+        features = self.enter(torch.cat([taps[-1], _directions(taps[-1])], 1))
+        for mixer in self.overview:
+            features = mixer(features)
+        log_focal = self._log_focal(features)
+        for level, tap in zip(self.levels, (taps[3], taps[2], taps[1])):
+            features = level(tap, features)
+        fine = self.lateral(taps[0]) + self.detail(F.pixel_unshuffle(x, 2))
+        fine = fine + F.interpolate(self.carry(features), size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        head = F.relu6(self.head(F.relu6(fine)))
+        full = convex_upsample(self.fields(head).float(), self.blend(head).float())
         inverse = F.softplus(full[:, 0]) / SHARPNESS + 1e-4
-        return DepthPrediction(inverse, full[:, 1], full[:, 2], self._log_focal(taps[-1]))
+        return DepthPrediction(inverse, full[:, 1], full[:, 2], log_focal)
 
-    def _log_focal(self, top: Tensor) -> Tensor:
-        rows, columns = top.shape[-2:]
-        y = torch.linspace(-1, 1, rows, device=top.device, dtype=top.dtype)[:, None].expand(rows, columns)
-        x = torch.linspace(-1, 1, columns, device=top.device, dtype=top.dtype)[None].expand(rows, columns)
-        place = torch.stack([y, x.abs()])[None].expand(top.shape[0], -1, -1, -1)
-        z = F.relu6(self.lens[0](torch.cat([top, place], 1)))
-        z = F.relu6(self.lens[1](z)).mean((2, 3), keepdim=True)
-        return self.lens[2](z).float()[:, 0, 0, 0] + math.log(0.7)
+    def _log_focal(self, overview: Tensor) -> Tensor:
+        z = F.relu6(self.lens[0](_normal(overview))).mean((2, 3), keepdim=True)
+        return self.lens[1](z).float()[:, 0, 0, 0] + math.log(0.7)
+
+
+def _normal(x: Tensor) -> Tensor:
+    """(B, C, h, w) with mean 0 and deviation 1 over the channels of each place."""
+    return F.layer_norm(x.permute(0, 2, 3, 1).float(), x.shape[1:2]).permute(0, 3, 1, 2)
+
+
+def _directions(top: Tensor) -> Tensor:
+    """(B, 2, h, w): row and column of each place from the middle, in half diagonals."""
+    rows, columns = top.shape[-2:]
+    half = math.hypot(rows, columns) / 2
+    y = (torch.arange(rows, device=top.device) + 0.5 - rows / 2) / half
+    x = (torch.arange(columns, device=top.device) + 0.5 - columns / 2) / half
+    grid = torch.stack(torch.meshgrid(y, x, indexing="ij")).to(top.dtype)
+    return grid[None].expand(top.shape[0], -1, -1, -1)
 
 
 def convex_upsample(coarse: Tensor, logits: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -23,6 +25,7 @@ from openlyra.training.depth_data import Shards, batch_size, draw_batch
 from openlyra.training.depth_losses import DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
+from openlyra.training.ranks import Ranks
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of a weight."""
@@ -30,10 +33,10 @@ Watch = Callable[[DepthNet], dict[str, object]]
 
 
 class _Batches(IterableDataset):  # type: ignore[type-arg]
-    """Batches of all steps from one on, in order."""
+    """This rank's places in the batches of all steps from one on, in order."""
 
-    def __init__(self, folder: Path, settings: TrainDepthSettings, first: int) -> None:
-        self.folder, self.settings, self.first = folder, settings, first
+    def __init__(self, folder: Path, settings: TrainDepthSettings, first: int, places: range) -> None:
+        self.folder, self.settings, self.first, self.places = folder, settings, first, places
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         torch.set_num_threads(1)
@@ -43,7 +46,7 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
                 shards.refresh()
             random = np.random.default_rng([self.settings.seed, step])
             size = batch_size(step / self.settings.steps, random)
-            photos, truth = draw_batch(shards, self.settings.batch, size, random)
+            photos, truth = draw_batch(shards, self.places, size, (self.settings.seed, step))
             yield photos, truth.inverse, truth.log_focal
 
 
@@ -53,6 +56,7 @@ class DepthTrainer:
     def __init__(self, settings: TrainDepthSettings, start: Path | None = None) -> None:
         settings.check()
         self.settings = settings
+        self.ranks = Ranks.now(settings.batch, 1)
         self.net = DepthNet()
         torch.manual_seed(settings.seed)
         if start is None:
@@ -60,9 +64,11 @@ class DepthTrainer:
         else:
             self.net.load_state_dict(read_depth_net(start).state_dict())
         make_trainable(self.net).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        encoder = list(self.net.encoder.parameters())
-        inside = {id(parameter) for parameter in encoder}
-        decoder = [parameter for parameter in self.net.parameters() if id(parameter) not in inside]
+        for part in (self.net.encoder.stem, *self.net.encoder.stages[: settings.frozen]):
+            part.requires_grad_(False)
+        self.learnt = {name: value for name, value in self.net.named_parameters() if value.requires_grad}
+        encoder = [value for name, value in self.learnt.items() if name.startswith("encoder.")]
+        decoder = [value for name, value in self.learnt.items() if not name.startswith("encoder.")]
         self.rates = (settings.encoder_rate, settings.rate)
         self.optimiser = torch.optim.AdamW(
             [{"params": encoder}, {"params": decoder}], lr=1e-3, weight_decay=settings.weight_decay, fused=True
@@ -81,7 +87,8 @@ class DepthTrainer:
         loss, terms = depth_loss(said, truth)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self._share_gradients()
+        norm = torch.nn.utils.clip_grad_norm_(self.learnt.values(), 1.0)
         if bool(torch.isfinite(norm)):
             self.optimiser.step()
         self.step += 1
@@ -91,6 +98,17 @@ class DepthTrainer:
                 self.mean[name].lerp_(parameter, 1 - decay)
         values = {"loss": loss, "norm": norm} | terms
         return {name: round(float(value.detach()), 4) for name, value in values.items()}
+
+    def _share_gradients(self) -> None:
+        """Give all ranks the mean of their gradients."""
+        if self.ranks.count == 1:
+            return
+        gradients = [value.grad for value in self.learnt.values() if value.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.ranks.count
+        for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
+            gradient.copy_(part.view_as(gradient))
 
     def averaged(self) -> DepthNet:
         """A plain network with the running mean of the weights."""
@@ -130,6 +148,8 @@ class DepthTrainer:
             for name, parameter in self.net.named_parameters():
                 parameter.copy_(state[f"weight.{name}"])
                 self.mean[name].copy_(state[f"mean.{name}"])
+                if name not in self.learnt:
+                    continue
                 moments = {key: state[f"{key}.{name}"] for key in MOMENTS}
                 self.optimiser.state[parameter] = {
                     key: moment if moment.ndim == 0 else torch.empty_like(parameter).copy_(moment)
@@ -139,7 +159,8 @@ class DepthTrainer:
     def _names(self) -> set[str]:
         """Of all tensors in a checkpoint."""
         scales = {f"scale.{name}" for name, _ in self.net.named_buffers() if name.endswith("scale")}
-        return {"step"} | scales | {f"{part}.{name}" for name in self.mean for part in ("weight", "mean", *MOMENTS)}
+        moments = {f"{part}.{name}" for name in self.learnt for part in MOMENTS}
+        return {"step"} | scales | moments | {f"{part}.{name}" for name in self.mean for part in ("weight", "mean")}
 
     def export(self, path: Path) -> None:
         """Write the averaged weights in half precision, as the package ships them."""
@@ -158,12 +179,13 @@ def train_depth(
     """
     output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(trainer.settings.threads)
+    batches = _Batches(data, trainer.settings, trainer.step, trainer.ranks.places(trainer.settings.batch))
     loader: DataLoader[tuple[Tensor, Tensor, Tensor]] = DataLoader(
-        _Batches(data, trainer.settings, trainer.step), batch_size=None, num_workers=min(workers, 1),
-        prefetch_factor=4 if workers else None,
-    )  # fmt: skip
+        batches, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4 if workers else None
+    )
     started, before = time.monotonic(), trainer.step
-    with open(output / "log.jsonl", "a") as log:
+    first = trainer.ranks.rank == 0
+    with open(output / "log.jsonl" if first else os.devnull, "a") as log:
 
         def note(values: dict[str, object]) -> None:
             seconds = round(time.monotonic() - started, 1)
@@ -176,7 +198,7 @@ def train_depth(
             if trainer.step % log_every == 0:
                 speed = (trainer.step - before) * trainer.settings.batch / (time.monotonic() - started)
                 note({**values, "views_per_second": round(speed, 2)})
-            if trainer.step % save_every == 0 or trainer.step == trainer.settings.steps:
+            if first and (trainer.step % save_every == 0 or trainer.step == trainer.settings.steps):
                 trainer.save(output / "checkpoint.safetensors")
                 trainer.export(output / "depth_nano.safetensors")
                 if watch is not None:

@@ -20,7 +20,7 @@ from openlyra.training.depth_losses import DepthTruth
 SMALL = ((192, 320), (192, 256), (224, 288), (256, 192), (224, 352))
 LARGE = ((256, 384), (288, 384), (288, 352), (352, 256))
 """Heights and widths of batches, early and late in a training."""
-LATE = 0.65
+LATE = 0.7
 """Part of the training after which batches are large."""
 
 
@@ -66,9 +66,12 @@ def batch_size(progress: float, random: Generator) -> tuple[int, int]:
     return sizes[int(random.integers(len(sizes)))]
 
 
-def draw_batch(shards: Shards, count: int, size: tuple[int, int], random: Generator) -> tuple[Tensor, DepthTruth]:
-    """`count` augmented views: photos (B, 3, H, W) in [0, 1] and their truth."""
-    parts = [_augmented(shards.draw(random), size, random) for _ in range(count)]
+def draw_batch(
+    shards: Shards, places: range, size: tuple[int, int], seed: tuple[int, int]
+) -> tuple[Tensor, DepthTruth]:
+    """The augmented views of some places of the batch of a (seed, step): photos (B, 3, H, W) in [0, 1], their truth."""
+    randoms = [np.random.default_rng([*seed, 1 + place]) for place in places]
+    parts = [_augmented(shards.draw(random), size, random) for random in randoms]
     photos, inverse, log_focal = zip(*parts)
     stacked = torch.stack(inverse)
     return torch.stack(photos), DepthTruth(stacked, stacked == 0, torch.tensor(log_focal))

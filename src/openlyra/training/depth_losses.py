@@ -44,7 +44,7 @@ class LossWeights:
     """Second differences of inverse depth where the truth has none."""
     normal: float = 0.1
     """One minus the cosine between surface normals."""
-    sky: float = 0.3
+    sky: float = 0.5
     """Cross entropy of the sky."""
     focal: float = 0.3
     """Absolute error of log focal length."""

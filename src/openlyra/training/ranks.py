@@ -28,6 +28,12 @@ def joined_ranks() -> Iterator[int]:
         dist.destroy_process_group()
 
 
+def wait_for_ranks() -> None:
+    """Return when all ranks have come here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 @dataclass(frozen=True)
 class Ranks:
     """Who does what: groups of neighbouring ranks share the tokens of the same examples."""
@@ -52,7 +58,7 @@ class Ranks:
         groups = count // context_ranks
         if batch % groups:
             what = "ranks" if context_ranks == 1 else f"groups of {context_ranks} ranks"
-            raise InputError(f"run.batch is {batch}; a multiple of {groups} {what} is needed")
+            raise InputError(f"a batch of {batch} cannot be shared; a multiple of {groups} {what} is needed")
         if context_ranks == 1:
             return Ranks(rank, count, None, rank, groups)
         every = [dist.new_group(range(i * context_ranks, (i + 1) * context_ranks)) for i in range(groups)]
