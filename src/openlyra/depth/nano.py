@@ -27,7 +27,7 @@ from openlyra.models.depth_weights import load_depth_net
 
 NEAREST, FARTHEST = 0.25, 250.0
 """Bounds of everything that is not sky, in metres."""
-DOUBT = -3.0
+DOUBT = -1.0
 """Sky logit above which the network does not contradict what colours say."""
 DETAIL = 0.2
 """Deviation of the blur, in heights of the photo, that tells detail from place."""
