@@ -30,7 +30,7 @@ class TrainDepthCommand:
 
     Example: openlyra train depth -o depth-training --shards 400
 
-    On more cores: torchrun --nproc-per-node 2 -m openlyra train depth ... shares the views of each step.
+    On more cores: torchrun --nproc-per-node 2 -m -- openlyra train depth ... shares the views of each step.
     """
 
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
