@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 from openlyra.errors import InputError
 from openlyra.evaluation.metrics import psnr
 from openlyra.gaussians import Gaussians, render
-from openlyra.gaussians.optimise import OptimiseProgress, OptimiseSettings, optimise
+from openlyra.gaussians import optimise as optimise_module
+from openlyra.gaussians.optimise import OptimiseProgress, OptimiseResult, OptimiseSettings, optimise
 from openlyra.gaussians.posed_frames import PosedFrames
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.poses import angle_between, rigid, se3_exp, so3_exp
@@ -78,19 +78,31 @@ def test_the_budget_is_kept_from_below_and_above(budget: int) -> None:
     assert counts[-1] > start.count if budget > start.count else counts[-1] == budget
 
 
-def test_a_deadline_shortens_the_schedule_and_nothing_else() -> None:
+class SteadyClock:
+    """A machine on which the steps between two looks at the clock always take a second."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_a_deadline_shortens_the_schedule_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     frames = pictures(true_scene(), path())
     start, settings = disturbed(true_scene()), replace(QUICK, steps=50, relocate_every=10)
-    free, early = (optimise(start, frames, settings, deadline=now) for now in (None, time.perf_counter() + 3600))
+
+    def in_time(deadline: float | None, steps: int = 50, reserve: int = 0) -> OptimiseResult:
+        monkeypatch.setattr(optimise_module, "time", SteadyClock())
+        return optimise(start, frames, replace(settings, steps=steps), deadline=deadline, reserve=reserve)
+
+    free, early, late = in_time(None), in_time(3600.0), in_time(0.0)
     assert free.steps == early.steps == 50 and free.gaussians.means.tobytes() == early.gaussians.means.tobytes()
-    late = optimise(start, frames, settings, deadline=time.perf_counter())
     assert late.steps == 30 and mean_psnr(late.gaussians, frames) > mean_psnr(start, frames) + 2
-    begin = time.process_time()
-    long, short = (
-        optimise(start, frames, replace(settings, steps=100_000), deadline=time.perf_counter() + 2, reserve=reserve)
-        for reserve in (0, 100_000)
-    )
-    assert long.steps > short.steps == 30 and time.process_time() - begin < 8
+    assert in_time(7.0, 100_000).steps == 6 * optimise_module.LAP == 60
+    assert in_time(7.0, 100_000, reserve=20).steps == 40
+    assert in_time(7.0, 100_000, reserve=100_000).steps == 30
 
 
 def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
