@@ -14,7 +14,7 @@ from openlyra.models.depth_net import DepthNet, DepthPrediction
 from openlyra.models.depth_weights import read_depth_net
 from openlyra.training.depth import DepthTrainer, train_depth
 from openlyra.training.depth_data import Shards, View, as_truth, draw_batch
-from openlyra.training.depth_losses import DepthTruth, depth_loss
+from openlyra.training.depth_losses import HOPELESS, LEAST_INVERSE, DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights
 
@@ -58,11 +58,28 @@ def perfect(truth: DepthTruth, factor: float = 1.0) -> DepthPrediction:
 def test_truth_scores_best_and_a_factor_costs_only_metres() -> None:
     truth = as_truth(ramp_view())
     _, best = depth_loss(perfect(truth), truth)
-    for name in ("affine", "gradient", "log", "log_gradient", "metric", "sky", "focal"):
+    for name in ("affine", "gradient", "log", "log_gradient", "aligned", "metric", "sky", "focal"):
         assert float(best[name]) < 2e-3, name
     _, doubled = depth_loss(perfect(truth, 2.0), truth)
     assert float(doubled["metric"]) == pytest.approx(np.log(2), rel=1e-3)
     assert float(doubled["log"]) < 1e-5 and float(doubled["affine"]) < 2e-3
+
+
+def test_aligned_term_is_what_an_evaluation_sees() -> None:
+    """Scale and shift of inverse depth are free; what is left is the error of log depth after least squares."""
+    truth = as_truth(ramp_view())
+    solid = ~truth.sky
+    shifted = perfect(truth)._replace(inverse=0.4 * truth.inverse + 0.1)
+    assert float(depth_loss(shifted, truth)[1]["aligned"]) < 1e-4
+    random = np.random.default_rng(1)
+    wild = truth.inverse * torch.from_numpy(np.exp(random.normal(0, 0.2, truth.inverse.shape)).astype(np.float32))
+    said, true = wild[solid].double().numpy(), truth.inverse[solid].double().numpy()
+    columns = np.stack([said, np.ones_like(said)], 1)
+    aligned = np.maximum(columns @ np.linalg.lstsq(columns, true, rcond=None)[0], LEAST_INVERSE)
+    expected = np.minimum(np.abs(np.log(aligned / true)), HOPELESS).mean()
+    assert expected > 0.1
+    found = depth_loss(perfect(truth)._replace(inverse=wild), truth)[1]["aligned"]
+    assert float(found) == pytest.approx(expected, 1e-4)
 
 
 def test_bumps_on_a_plane_cost_the_plane_term() -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 from openlyra.models.depth_net import DepthPrediction
 
 KEPT = 0.9  # part of the residuals that count; the largest are outlines and thin things nobody can place
+HOPELESS = 0.7  # error of log depth beyond which a pixel counts as wrong, not as more wrong
+LEAST_INVERSE = 0.01  # what farther things are taken for after alignment
 STRAIGHT = 2e-3  # relative second difference of inverse depth below which a spot is part of a plane
 
 
@@ -38,13 +40,15 @@ class LossWeights:
     """Log depth up to scale."""
     log_gradient: float = 0.25
     """Gradients of log depth at four scales."""
+    aligned: float = 1.0
+    """Log depth after the best scale and shift of inverse depth, as evaluations measure it."""
     metric: float = 0.1
     """Log depth as it is, in metres."""
-    plane: float = 0.5
+    plane: float = 1.0
     """Second differences of inverse depth where the truth has none."""
     normal: float = 0.1
     """One minus the cosine between surface normals."""
-    sky: float = 0.5
+    sky: float = 2.0
     """Cross entropy of the sky."""
     focal: float = 0.3
     """Absolute error of log focal length."""
@@ -67,6 +71,7 @@ def depth_loss(
         "gradient": _gradients(residual, torch.ones_like(solid)),
         "log": _trimmed(wild.abs(), solid),
         "log_gradient": _gradients(wild, solid),
+        "aligned": _aligned_error(said.inverse, truth.inverse, solid),
         "metric": _mean(log_residual.abs().clamp_max(3), solid),
         "plane": _bumps(said.inverse, truth.inverse),
         "normal": _normal_error(said.inverse, truth),
@@ -96,6 +101,23 @@ def _normalised(inverse: Tensor, solid: Tensor) -> Tensor:
     centred = inverse - _median(inverse, solid, detach=False)[:, None, None]
     spread = (centred.abs() * solid).sum((1, 2)) / solid.sum((1, 2)).clamp_min(1)
     return centred / (spread[:, None, None] + 1e-4)
+
+
+def _aligned_error(said: Tensor, true: Tensor, solid: Tensor) -> Tensor:
+    """Mean error of log depth, at most HOPELESS each, scale and shift of inverse depth aligned by least squares.
+
+    The alignment is differentiated too: an error close by moves it, and with it everything far away.
+    """
+    count = solid.sum((1, 2)).clamp_min(1)
+
+    def mean(values: Tensor) -> Tensor:
+        return ((values * solid).sum((1, 2)) / count)[:, None, None]
+
+    centred = said - mean(said)
+    scale = mean(centred * true) / mean(centred.square()).clamp_min(1e-6)
+    aligned = (scale * centred + mean(true)).clamp_min(LEAST_INVERSE)
+    wrong = torch.log(aligned) - torch.log(true.clamp_min(LEAST_INVERSE))
+    return _mean(wrong.abs().clamp_max(HOPELESS), solid)
 
 
 def _trimmed(residual: Tensor, mask: Tensor) -> Tensor:
