@@ -78,8 +78,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w) -> (B, outputs, h / stride, w / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
@@ -100,7 +100,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(B, 3, H, W), normalised -> features at strides 2, 4, 8, 16, 32."""
-        y, taps = F.relu6(self.stem(x)), []
+        y, taps = F.relu6(self.stem(x), inplace=True), []
         for number, stage in enumerate(self.stages):
             y = stage(y)
             if number in TAPS:
@@ -149,7 +149,7 @@ class Fuse(nn.Module):
         """(B, inputs, h, w) and (B, above, h / 2, w / 2) -> (B, width, h, w)."""
         grown = F.interpolate(self.carry(above), size=tap.shape[-2:], mode="bilinear", align_corners=False)
         x = self.lateral(tap) + grown
-        return x + self.second(F.relu6(self.first(F.relu6(x))))
+        return x + self.second(F.relu6(self.first(F.relu6(x)), inplace=True))
 
 
 class DepthNet(nn.Module):
@@ -189,7 +189,7 @@ class DepthNet(nn.Module):
             features = level(tap, features)
         fine = self.lateral(taps[0]) + self.detail(F.pixel_unshuffle(x, 2))
         fine = fine + F.interpolate(self.carry(features), size=fine.shape[-2:], mode="bilinear", align_corners=False)
-        head = F.relu6(self.head(F.relu6(fine)))
+        head = F.relu6(self.head(F.relu6(fine, inplace=True)), inplace=True)
         full = convex_upsample(self.fields(head).float(), self.blend(head).float())
         inverse = F.softplus(full[:, 0]) / SHARPNESS + 1e-4
         return DepthPrediction(inverse, full[:, 1], full[:, 2], log_focal)
@@ -226,5 +226,5 @@ def convex_upsample(coarse: Tensor, logits: Tensor) -> Tensor:
     fine = torch.zeros(batch, channels, 4, rows, columns, device=coarse.device, dtype=coarse.dtype)
     for k in range(9):
         shifted = padded[:, :, k // 3 : k // 3 + rows, k % 3 : k % 3 + columns]
-        fine = fine + weights[:, k, None] * shifted[:, :, None]
+        fine = torch.addcmul(fine, weights[:, k, None], shifted[:, :, None])
     return F.pixel_shuffle(fine.reshape(batch, channels * 4, rows, columns), 2)
