@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import heapq
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from openlyra.depth.flood import cheapest_way_out
 from openlyra.depth.refine import find_transitions, mend_sky_rim, sharpen_depth
 
 
@@ -19,7 +22,7 @@ def step_scene(sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return exact, blurred, np.clip(image, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("sigma", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("sigma", [1.0, 2.0, 4.0])
 def test_blurred_step_becomes_sharp(sigma: float) -> None:
     exact, blurred, image = step_scene(sigma)
     sharp = sharpen_depth(blurred, image)
@@ -36,17 +39,59 @@ def test_planes_and_flat_depth_are_kept_bit_for_bit() -> None:
     ground = (1.0 / (0.01 + 0.004 * np.repeat(rows, 140, 1))).astype(np.float32)
     wall = (1.0 / (0.02 + 0.003 * np.repeat(np.arange(140, dtype=np.float32)[None], 100, 0))).astype(np.float32)
     for depth in (ground, wall, np.full((100, 140), 3.0, np.float32)):
-        assert not find_transitions((1 / depth).astype(np.float32), 6, 1.12).any()
+        assert not find_transitions((1 / depth).astype(np.float32), 0.1).any()
         assert np.array_equal(sharpen_depth(depth, image), depth)
 
 
 def test_pixels_outside_transitions_are_untouched() -> None:
     _, blurred, image = step_scene(2.0)
-    rim = find_transitions((1 / blurred).astype(np.float32), 6, 1.12)
+    rim = find_transitions((1 / blurred).astype(np.float32), 0.1)
     sharp = sharpen_depth(blurred, image)
     assert 0.02 < rim.mean() < 0.3
     assert np.array_equal(sharp[~rim], blurred[~rim])
-    assert sharp.min() >= blurred.min() * 0.999 and sharp.max() <= blurred.max() * 1.001
+    assert np.isin(sharp[rim], blurred[~rim]).all()
+
+
+def test_a_wide_rim_beside_the_sky_takes_no_depth_from_it() -> None:
+    exact, blurred, image = step_scene(3.0)
+    sky = exact > 4
+    sharp = sharpen_depth(blurred, image, sky)
+    assert (sharp[~sky] < 2.5).all() and (sharpen_depth(blurred, image)[~sky] > 2.5).mean() < 0.01
+    assert (blurred[~sky] > 2.5).mean() > 0.05
+
+
+def cheapest_by_heap(cost: np.ndarray, region: np.ndarray, closed: np.ndarray) -> np.ndarray:
+    """Dijkstra's search, one pixel at a time: the slow twin of `cheapest_way_out`."""
+    price = np.where(~region & ~closed, 0.0, np.inf)
+    queue = [(0.0, int(i), int(j)) for i, j in zip(*np.nonzero(price == 0))]
+    while queue:
+        so_far, i, j = heapq.heappop(queue)
+        for a in range(max(0, i - 1), min(cost.shape[0], i + 2)):
+            for b in range(max(0, j - 1), min(cost.shape[1], j + 2)):
+                reached = so_far + np.hypot(a - i, b - j) * (cost[i, j] + cost[a, b]) / 2
+                if region[a, b] and reached < price[a, b]:
+                    price[a, b] = reached
+                    heapq.heappush(queue, (reached, a, b))
+    return price
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ways_out_are_the_cheapest(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    cost = (random.random((30, 40)) ** 6 + 1e-3).astype(np.float32)
+    region = random.random(cost.shape) < 0.9
+    closed = random.random(cost.shape) < 0.5
+    price, source = cheapest_way_out(cost, region, closed)
+    np.testing.assert_allclose(price, cheapest_by_heap(cost, region, closed), rtol=1e-5)
+    ends = source[region]
+    assert (~region & ~closed).ravel()[ends[ends >= 0]].all()
+    outside = ~region & ~closed
+    np.testing.assert_array_equal(source[outside], np.flatnonzero(outside))
+
+
+def test_without_any_end_nothing_is_found() -> None:
+    price, source = cheapest_way_out(np.ones((5, 6), np.float32), np.ones((5, 6), bool), np.zeros((5, 6), bool))
+    assert np.isinf(price).all() and (source == -1).all()
 
 
 def test_sharp_depth_stays_sharp_and_sizes_are_checked() -> None:

@@ -88,7 +88,7 @@ class DepthAnything:
         sky = find_sky(image)
         depth = to_metres(prediction, image, sky, focal)
         if self.sharpen:
-            depth = np.where(sky, depth, sharpen_depth(depth, image))
+            depth = np.where(sky, depth, sharpen_depth(depth, image, sky, reach=0.02))
         depth = place_sky(np.clip(depth, NEAREST, FARTHEST).astype(np.float32), sky)
         confidence = np.where(sky, np.float32(0.9), np.float32(0.8))
         return DepthResult(depth, np.ones(depth.shape, bool), sky, focal, confidence, "depth-anything", self.licence)

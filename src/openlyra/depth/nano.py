@@ -82,7 +82,7 @@ class NanoDepth:
         sky = _sky_mask(raw, image)
         full = mend_sky_rim(_grown(inverse, height, width), sky, height // 24)
         depth = np.clip(focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
-        depth = sharpen_depth(depth, image)
+        depth = sharpen_depth(depth, image, sky)
         confidence = np.exp(-2.0 * _grown(raw.spread, height, width))
         return DepthResult(
             depth=place_sky(depth, sky),
