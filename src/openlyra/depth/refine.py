@@ -25,6 +25,8 @@ STEEPER = 1.1
 """How much steeper than all around a transition is."""
 STRONGEST = 0.15
 """Change of colour from one pixel to the next beyond which an edge counts no more."""
+STEEPEST = 0.05
+"""Relative change of inverse depth from one pixel to the next beyond which steepness counts no more."""
 WALK = 1e-3
 """What a pixel without any edge costs: of two ways that cross none, the shorter is taken."""
 
@@ -39,11 +41,12 @@ def sharpen_depth(
     """
     if depth.shape != image.shape[:2]:
         raise ValueError(f"depth {depth.shape} and image {image.shape[:2]} differ in size")
-    rim = find_transitions((1.0 / depth).astype(np.float32), reach)
+    inverse = (1.0 / depth).astype(np.float32)
+    rim = find_transitions(inverse, reach)
     result = depth.astype(np.float32, copy=True)
     if rim.any():
         closed = np.zeros(depth.shape, bool) if sky is None else sky
-        _, source = cheapest_way_out(_edge_cost(image), rim, closed)
+        _, source = cheapest_way_out(_edge_cost(image, inverse), rim, closed)
         found = rim & (source >= 0)
         result[found] = depth.ravel()[source[found]]
     return result
@@ -87,9 +90,10 @@ def find_transitions(inverse: Map, reach: float) -> NDArray[np.bool_]:
     return np.asarray(rim.repeat(stride, 0).repeat(stride, 1)[:rows, :columns])
 
 
-def _edge_cost(image: NDArray[np.uint8]) -> Map:
-    """What it costs to walk over each pixel (H, W): how much the photo changes there."""
+def _edge_cost(image: NDArray[np.uint8], inverse: Map) -> Map:
+    """What it costs to walk over each pixel (H, W): how much the photo changes there, more where depth does too."""
     channels = np.moveaxis(opponent(image), -1, 0)
     steps = [ndimage.sobel(np.ascontiguousarray(channel), axis) / 8 for channel in channels for axis in (0, 1)]
-    change = np.sqrt(np.square(steps).sum(axis=0))
-    return (WALK + np.minimum(change, STRONGEST)).astype(np.float32)
+    change = WALK + np.minimum(np.sqrt(np.square(steps).sum(axis=0)), STRONGEST)
+    slope = np.hypot(*np.gradient(inverse)) / inverse
+    return (change * (0.2 + np.minimum(slope / STEEPEST, 1))).astype(np.float32)
