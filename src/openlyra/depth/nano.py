@@ -62,7 +62,7 @@ class NanoDepth:
     def __init__(
         self,
         weights: str | None = None,
-        sizes: tuple[int, int] = (90_000, 200_000),
+        sizes: tuple[int, int] = (90_000, 160_000),
         planes: bool = True,
         net: DepthNet | None = None,
     ) -> None:

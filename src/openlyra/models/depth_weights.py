@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "b5d8c7cc91033cb8e3dc1c6e3945676cdf5544bdd26e415bd3aa38e8285d6484"
+SHA256 = "04bd8aa848b5a341e2f1ebf194126b9b0bbacda362376766ed2bc3643bf1da68"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
