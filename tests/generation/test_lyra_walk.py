@@ -99,7 +99,7 @@ def test_two_ranks_give_the_result_of_one(photo: Path, whole_run: Path, tmp_path
     assert one.memory_indices() == two.memory_indices()
     for index in range(0, FRAMES, 10):
         difference = np.abs(one.read_frame(index).astype(int) - two.read_frame(index))
-        assert difference.max() <= 2 and difference.mean() < 0.2  # sums in another order, rounded to 8 bits
+        assert difference.max() <= 2 and difference.mean() < 0.5  # sums in another order, rounded to 8 bits
 
 
 def forbidden(*_: object) -> None:
