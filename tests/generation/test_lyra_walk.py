@@ -80,7 +80,11 @@ def test_killed_while_sampling_it_ends_with_the_same_bytes(photo: Path, whole_ru
     assert outputs(folder) == outputs(whole_run)
 
 
-def test_two_ranks_give_the_result_of_one(photo: Path, whole_run: Path, tmp_path: Path) -> None:
+def test_two_ranks_give_the_result_of_one(photo: Path, tmp_path: Path) -> None:
+    # One thread everywhere: the number of threads alone changes frames by 0.2 in the mean.
+    alone, environment = tmp_path / "alone", {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "openlyra.cli.main", "create", str(photo), "-o", str(alone), *SETTINGS]
+    subprocess.run(command, capture_output=True, timeout=600, env=environment, check=True)
     # On a machine under heavy load a rank has once been seen to abort (signal 6, cause unknown); a second try tells
     # such an accident from a fault. Any other failure counts at once.
     for attempt in ("first", "second"):
@@ -89,17 +93,15 @@ def test_two_ranks_give_the_result_of_one(photo: Path, whole_run: Path, tmp_path
             sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m",
             "openlyra.cli.main", "create", str(photo), "-o", str(folder), *SETTINGS,
         ]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
         if "SIGABRT" not in done.stderr:
             break
     assert done.returncode == 0, done.stderr[-2000:]
-    one, two = RunFolder.open(whole_run), RunFolder.open(folder)
+    one, two = RunFolder.open(alone), RunFolder.open(folder)
     assert one.memory_indices() == two.memory_indices()
     for index in range(0, FRAMES, 10):
         difference = np.abs(one.read_frame(index).astype(int) - two.read_frame(index))
-        assert difference.max() <= 2 and difference.mean() < 0.5  # sums in another order, rounded to 8 bits
+        assert difference.max() <= 1 and difference.mean() < 0.01
 
 
 def forbidden(*_: object) -> None:
