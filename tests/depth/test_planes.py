@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from openlyra.depth.planes import flatten_planes, opened
+from openlyra.depth.planes import flatten_planes, opened, region_of_plane
 
 
 def corner(rows: int = 96, columns: int = 128) -> tuple[np.ndarray, np.ndarray]:
@@ -51,3 +51,18 @@ def test_the_quick_opening_is_that_of_scipy() -> None:
     for share in (0.6, 0.9, 1.0):
         mask = random.random((23, 31)) < share
         np.testing.assert_array_equal(opened(mask), ndimage.binary_opening(mask, np.ones((3, 3))))
+
+
+def test_a_region_is_what_labelling_finds() -> None:
+    random = np.random.default_rng(1)
+    for _ in range(5):
+        inverse = ndimage.gaussian_filter(random.random((40, 56)), 3).astype(np.float32)
+        free = random.random(inverse.shape) < 0.9
+        start = int(np.flatnonzero(free)[random.integers(free.sum())])
+        plane = np.array([0.02, -0.01, float(inverse.ravel()[start])])
+        y, x = (np.arange(40)[:, None] - 20) / 40, (np.arange(56)[None] - 28) / 40
+        near = (np.abs(plane[0] * x + plane[1] * y + plane[2] - inverse) < 0.1 * inverse) & free
+        labels, _ = ndimage.label(near)
+        expected = opened(labels == labels.ravel()[start]) if near.ravel()[start] else np.zeros_like(free)
+        found = region_of_plane(inverse, plane, 0.1, free, start, np.empty(4 * inverse.size, np.int32))
+        np.testing.assert_array_equal(found, expected)

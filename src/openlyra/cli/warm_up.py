@@ -18,7 +18,7 @@ import numpy as np
 from openlyra.cli.console import Verbosity, say
 
 NEEDED = {
-    "create": ("*match_round*.nbi", "*warp_numba._paint*.nbi", "*flood._sweep*.nbi"),
+    "create": ("*match_round*.nbi", "*warp_numba._paint*.nbi", "*flood._sweep*.nbi", "*planes._grow*.nbi"),
     "reconstruct": ("*multi_view._enlarge*.nbi", "*.blend_backward*.nbi", "*.color_backward*.nbi"),
 }
 """What each command leaves in numba's cache when it was compiled for it."""
@@ -49,11 +49,14 @@ def main(commands: Sequence[str]) -> None:
 
 def _create() -> None:
     from openlyra.depth.flood import cheapest_way_out
+    from openlyra.depth.planes import flatten_planes
     from openlyra.media.image import write_image
     from openlyra.world import create
 
     ones = np.ones((4, 4), bool)
-    cheapest_way_out(ones.astype(np.float32), ones, ~ones)  # the photo below may have no outline that needs it
+    # The photo below may have no outline and no plane that needs these.
+    cheapest_way_out(ones.astype(np.float32), ones, ~ones)
+    flatten_planes(np.ones((32, 32), np.float32))
     rows = np.linspace(0, 1, 128)[:, None, None]
     noise = np.random.default_rng(0).normal(0, 12, (128, 192, 3))
     sky = np.array([130.0, 170.0, 230.0]) + 0 * noise

@@ -8,6 +8,7 @@ of Fischler, Bolles, RANSAC, 1981); what lies within the tolerance of one is put
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -20,7 +21,7 @@ SMALLEST = 0.004
 MOST = 24
 """Largest number of planes."""
 _WINDOW = 9
-_CANDIDATES = 40
+_CANDIDATES, _SAMPLE = 40, 4000
 _SEAM = 0.05  # step of log depth across which nothing fades
 _FADE = 10
 
@@ -35,39 +36,26 @@ def flatten_planes(inverse: Map, tolerance: float = TOLERANCE, seed: int = 0) ->
     seeds = rough < tolerance
     random = np.random.default_rng(seed)
     result = inverse.astype(np.float32, copy=True)
-    least = SMALLEST * inverse.size
+    least, queue = SMALLEST * inverse.size, np.empty(4 * inverse.size, np.int32)
     for _ in range(MOST):
         available = np.flatnonzero(seeds & free)
         if available.size < least:
             break
-        best, best_count = None, 0.0
-        sample = available[random.integers(available.size, size=4000)]
-        sx, sy = x[0, sample % columns], y[sample // columns, 0]
-        sq = inverse.ravel()[sample]
-        for pick in available[random.integers(available.size, size=_CANDIDATES)]:
-            i, j = divmod(int(pick), columns)
-            a, b = float(slope_x[i, j]), float(slope_y[i, j])
-            c = float(inverse[i, j]) - a * float(x[0, j]) - b * float(y[i, 0])
-            count = float((np.abs(a * sx + b * sy + c - sq) < tolerance * sq).mean())
-            if count > best_count:
-                best, best_count = (i, j, a, b, c), count
-        if best is None:
-            break
-        i, j, *plane = best
-        inside = _region(inverse, x, y, plane, tolerance, free, (i, j))
+        start, plane = _likeliest(inverse, x, y, (slope_x, slope_y), tolerance, available, random)
+        inside = region_of_plane(inverse, plane, tolerance, free, start, queue)
         for _ in range(3):
             if inside.sum() < least:
                 break
             plane = _fit(inverse, x, y, inside)
-            inside = _region(inverse, x, y, plane, tolerance, free, (i, j))
+            inside = region_of_plane(inverse, plane, tolerance, free, start, queue)
+        i, j = divmod(start, columns)
         free[i, j] = False
         seeds[max(0, i - 2) : i + 3, max(0, j - 2) : j + 3] = False
         if inside.sum() < least:
             continue
-        a, b, c = plane
-        target = a * x + b * y + c
-        rest = (inverse - target)[inside]
-        result[inside] = target[inside] + rest * np.minimum(np.abs(rest) / (tolerance * inverse[inside]), 1)
+        target = (plane[0] * x + plane[1] * y + plane[2])[inside]
+        rest = inverse[inside] - target
+        result[inside] = target + rest * np.minimum(np.abs(rest) / (tolerance * inverse[inside]), 1)
         free &= ~inside
     return _without_steps(result, inverse, free)
 
@@ -89,17 +77,54 @@ def _local_planes(inverse: Map, x: Map, y: Map) -> tuple[Map, Map, Map]:
     return a.astype(np.float32), b.astype(np.float32), rough.astype(np.float32)
 
 
-def _region(
-    inverse: Map, x: Map, y: Map, plane: list[float], tolerance: float, free: NDArray[np.bool_], start: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Free pixels within the tolerance of a plane that are connected to the start, (H, W)."""
-    a, b, c = plane
-    near = (np.abs(a * x + b * y + c - inverse) < tolerance * inverse) & free
-    labels, _ = ndimage.label(near)
-    label = labels[start]
-    if label == 0:
-        return np.zeros(inverse.shape, bool)
-    return opened(labels == label)
+def _likeliest(
+    inverse: Map, x: Map, y: Map, slopes: tuple[Map, Map], tolerance: float, available: NDArray[np.int64],
+    random: np.random.Generator,
+) -> tuple[int, NDArray[np.float64]]:  # fmt: skip
+    """Of some pixels among those available the one whose local plane fits most of the others, and that plane (3,)."""
+    columns = inverse.shape[1]
+    sample = available[random.integers(available.size, size=_SAMPLE)]
+    picks = available[random.integers(available.size, size=_CANDIDATES)]
+    i, j = np.divmod(picks, columns)
+    a, b = slopes[0][i, j], slopes[1][i, j]
+    planes = np.stack([a, b, inverse[i, j] - a * x[0, j] - b * y[i, 0]], axis=1)
+    values = inverse.ravel()[sample]
+    places = np.stack([x[0, sample % columns], y[sample // columns, 0], np.ones_like(values)])
+    best = int((np.abs(planes @ places - values) < tolerance * values).sum(axis=1).argmax())
+    return int(picks[best]), planes[best].astype(np.float64)
+
+
+def region_of_plane(
+    inverse: Map, plane: NDArray[np.float64], tolerance: float, free: NDArray[np.bool_], start: int,
+    queue: NDArray[np.int32],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Free pixels within the tolerance of a plane that are connected to the start, a flat index; (H, W).
+
+    `queue` (4 H W,) is room to work in.
+    """
+    inside = np.zeros(inverse.shape, np.bool_)
+    _grow(inverse, free, plane[0], plane[1], plane[2], tolerance, start, inside, queue)
+    return opened(inside)
+
+
+@njit(cache=True)
+def _grow(inverse, free, a, b, c, tolerance, start, inside, queue):  # type: ignore[no-untyped-def]
+    """Mark inside (H, W) from the start on, over four neighbours."""
+    rows, columns = inverse.shape
+    queue[0], count = start, 1
+    while count > 0:
+        count -= 1
+        i, j = divmod(queue[count], columns)
+        value = inverse[i, j]
+        off = a * ((j - columns / 2) / rows) + b * ((i - rows / 2) / rows) + c - value
+        if inside[i, j] or not free[i, j] or not abs(off) < tolerance * value:
+            continue
+        inside[i, j] = True
+        for k in range(4):
+            m, n = i + (k == 0) - (k == 1), j + (k == 2) - (k == 3)
+            if 0 <= m < rows and 0 <= n < columns and not inside[m, n] and free[m, n]:
+                queue[count] = m * columns + n
+                count += 1
 
 
 def opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -111,15 +136,14 @@ def opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return grown
 
 
-def _fit(inverse: Map, x: Map, y: Map, inside: NDArray[np.bool_]) -> list[float]:
-    """Least-squares plane of relative deviation over a region."""
-    i, j = np.nonzero(inside)
-    step = max(1, i.size // 5000)
-    i, j = i[::step], j[::step]
+def _fit(inverse: Map, x: Map, y: Map, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Least-squares plane of relative deviation over a region, (3,): slopes along x and y, level."""
+    places = np.flatnonzero(inside)
+    i, j = np.divmod(places[:: max(1, places.size // 5000)], inverse.shape[1])
     q = inverse[i, j].astype(np.float64)
-    columns = np.stack([x[0, j] / q, y[i, 0] / q, 1.0 / q], axis=1)
-    solution, *_ = np.linalg.lstsq(columns, np.ones_like(q), rcond=None)
-    return [float(v) for v in solution]
+    columns = np.stack([x[0, j] / q, y[i, 0] / q, 1.0 / q])
+    # Relative deviations need no more than half of the digits that the normal equations leave.
+    return np.asarray(np.linalg.solve(columns @ columns.T, columns.sum(axis=1)))
 
 
 def _without_steps(result: Map, inverse: Map, free: NDArray[np.bool_]) -> Map:
