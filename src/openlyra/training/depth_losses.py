@@ -40,7 +40,7 @@ class LossWeights:
     """Log depth up to scale."""
     log_gradient: float = 0.25
     """Gradients of log depth at four scales."""
-    aligned: float = 1.0
+    aligned: float = 2.0
     """Log depth after the best scale and shift of inverse depth, as evaluations measure it."""
     metric: float = 0.1
     """Log depth as it is, in metres."""

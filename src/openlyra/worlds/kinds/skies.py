@@ -197,7 +197,7 @@ def _far_house(scene: SceneBuilder, rng: Rng, reach: float, drop: float, day: fl
     width, height, far = uniform(rng, 5, 25), uniform(rng, 3, 18), reach + uniform(rng, 3, 35)
     color = grey(rng, 0.4, 0.9) if chance(rng, 0.5) else hsv(uniform(rng, 0.02, 0.14), 0.4, uniform(rng, 0.4, 0.9))
     wall = Material(
-        pick(rng, ("facade", "facade", "brick", "plaster")),
+        pick(rng, ("facade", "facade", "brick")),  # blank plaster behind a pane cannot be told from a cloudy sky
         color,
         grey(rng, 0.1, 0.4),
         grey(rng, 0.7, 0.95),
