@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "04bd8aa848b5a341e2f1ebf194126b9b0bbacda362376766ed2bc3643bf1da68"
+SHA256 = "ce30157a80088cb86faa2c16fafac8d864b337e8ca85cb8865872994afde69b2"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
