@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy import ndimage
 
 from openlyra.cli.main import main
 from runs_for_tests import TOY
-
-THREADS = torch.get_num_threads()
 
 
 def toy_photo(height: int = 120, width: int = 180, seed: int = 3) -> np.ndarray:
@@ -29,14 +25,6 @@ def toy_photo(height: int = 120, width: int = 180, seed: int = 3) -> np.ndarray:
     wall = (slice(height // 4, int(height * 0.62)), slice(width // 10, int(width * 0.35)))
     image[wall] = (np.array([150, 80, 60]) + 10 * noise)[wall]
     return np.clip(image, 0, 255).astype(np.uint8)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def same_threads() -> Iterator[None]:
-    """Trainings set torch's number of threads, on which the last bits of all that follows depend: none leaves it so."""
-    torch.set_num_threads(THREADS)
-    yield
-    torch.set_num_threads(THREADS)
 
 
 @pytest.fixture(scope="session")

@@ -55,14 +55,17 @@ def test_the_quick_opening_is_that_of_scipy() -> None:
 
 def test_a_region_is_what_labelling_finds() -> None:
     random = np.random.default_rng(1)
+    y, x = (np.arange(40, dtype=np.float32)[:, None] - 20) / 40, (np.arange(56, dtype=np.float32)[None] - 28) / 40
+    apart = 0
     for _ in range(5):
-        inverse = ndimage.gaussian_filter(random.random((40, 56)), 3).astype(np.float32)
-        free = random.random(inverse.shape) < 0.9
+        inverse = (0.5 + 2 * (ndimage.gaussian_filter(random.random((40, 56)), 3) - 0.5)).astype(np.float32)
+        free = random.random(inverse.shape) < 0.98
         start = int(np.flatnonzero(free)[random.integers(free.sum())])
         plane = np.array([0.02, -0.01, float(inverse.ravel()[start])])
-        y, x = (np.arange(40)[:, None] - 20) / 40, (np.arange(56)[None] - 28) / 40
         near = (np.abs(plane[0] * x + plane[1] * y + plane[2] - inverse) < 0.1 * inverse) & free
         labels, _ = ndimage.label(near)
         expected = opened(labels == labels.ravel()[start]) if near.ravel()[start] else np.zeros_like(free)
-        found = region_of_plane(inverse, plane, 0.1, free, start, np.empty(4 * inverse.size, np.int32))
+        found = region_of_plane(inverse, x, y, plane, 0.1, free, start)
         np.testing.assert_array_equal(found, expected)
+        apart += bool(expected.any() and (opened(near) & ~expected).any())
+    assert apart >= 2, "some regions are not all that is near their plane"

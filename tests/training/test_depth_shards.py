@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from openlyra.cli.main import main
 from openlyra.models.depth_net import DepthNet
+from openlyra.models.threads import torch_threads
 from openlyra.training import depth_shards
 from openlyra.training.depth_data import Shards
 
@@ -52,9 +53,9 @@ def test_the_command_trains_on_shards_that_are_there(
     save_file(dict(DepthNet().state_dict()), tmp_path / "start.safetensors")
     command = ["train", "depth", "-o", str(tmp_path / "run"), "--shards", "0", "--data", str(tmp_path / "data"),
                "--start", str(tmp_path / "start.safetensors"), "--steps", "2", "--batch", "2", "--quiet"]  # fmt: skip
-    threads = torch.get_num_threads()
-    assert main(command) == 0
-    torch.set_num_threads(threads)
+    with torch_threads(3):
+        assert main(command) == 0
+        assert torch.get_num_threads() == 3, "a training gives the threads back"
     assert (tmp_path / "run" / "depth_nano.safetensors").is_file()
     assert main(command) == 2 and "--resume" in capsys.readouterr().err
     (tmp_path / "none").mkdir()

@@ -67,10 +67,9 @@ class EvaluateWorldCommand:
 
     def run(self) -> int:
         """Run it; returns the exit status."""
-        import torch
-
         from openlyra.evaluation.world_report import WorldProtocol, evaluate_world
         from openlyra.evaluation.world_walk import load_trained_networks
+        from openlyra.models.threads import torch_threads
 
         if not self.folders:
             raise InputError("no folder to measure; give what `openlyra train world` wrote")
@@ -78,10 +77,9 @@ class EvaluateWorldCommand:
             raise OutputExistsError(f"{self.output}: exists and is not empty; give a new folder")
         protocol = WorldProtocol(self.videos, self.loops, self.chunks, self.seeds)
         networks = load_trained_networks(self.folders)
-        if self.threads:
-            torch.set_num_threads(self.threads)
         self.output.mkdir(parents=True, exist_ok=True)
-        report, shown = evaluate_world(networks, protocol, lambda line: say(line, self.verbosity))
+        with torch_threads(self.threads):
+            report, shown = evaluate_world(networks, protocol, lambda line: say(line, self.verbosity))
         values = _written(asdict(report))
         write_bytes_atomic(self.output / REPORT, (json.dumps(values, indent=1) + "\n").encode())
         write_pictures(report, shown, self.output)

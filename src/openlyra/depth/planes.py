@@ -36,18 +36,18 @@ def flatten_planes(inverse: Map, tolerance: float = TOLERANCE, seed: int = 0) ->
     seeds = rough < tolerance
     random = np.random.default_rng(seed)
     result = inverse.astype(np.float32, copy=True)
-    least, queue = SMALLEST * inverse.size, np.empty(4 * inverse.size, np.int32)
+    least = SMALLEST * inverse.size
     for _ in range(MOST):
         available = np.flatnonzero(seeds & free)
         if available.size < least:
             break
         start, plane = _likeliest(inverse, x, y, (slope_x, slope_y), tolerance, available, random)
-        inside = region_of_plane(inverse, plane, tolerance, free, start, queue)
+        inside = region_of_plane(inverse, x, y, plane, tolerance, free, start)
         for _ in range(3):
             if inside.sum() < least:
                 break
             plane = _fit(inverse, x, y, inside)
-            inside = region_of_plane(inverse, plane, tolerance, free, start, queue)
+            inside = region_of_plane(inverse, x, y, plane, tolerance, free, start)
         i, j = divmod(start, columns)
         free[i, j] = False
         seeds[max(0, i - 2) : i + 3, max(0, j - 2) : j + 3] = False
@@ -95,35 +95,36 @@ def _likeliest(
 
 
 def region_of_plane(
-    inverse: Map, plane: NDArray[np.float64], tolerance: float, free: NDArray[np.bool_], start: int,
-    queue: NDArray[np.int32],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Free pixels within the tolerance of a plane that are connected to the start, a flat index; (H, W).
+    inverse: Map, x: Map, y: Map, plane: NDArray[np.float64], tolerance: float, free: NDArray[np.bool_], start: int
+) -> NDArray[np.bool_]:
+    """Free pixels (H, W) within the relative tolerance of a plane that are connected to the start, a flat index.
 
-    `queue` (4 H W,) is room to work in.
+    x (1, W) and y (H, 1) are the coordinates that the plane (3,), slopes and level, is linear in.
     """
     inside = np.zeros(inverse.shape, np.bool_)
-    _grow(inverse, free, plane[0], plane[1], plane[2], tolerance, start, inside, queue)
+    _grow(inverse, x[0], y[:, 0], plane, tolerance, free, start, inside)
     return opened(inside)
 
 
 @njit(cache=True)
-def _grow(inverse, free, a, b, c, tolerance, start, inside, queue):  # type: ignore[no-untyped-def]
+def _grow(inverse, x, y, plane, tolerance, free, start, inside):  # type: ignore[no-untyped-def]
     """Mark inside (H, W) from the start on, over four neighbours."""
     rows, columns = inverse.shape
-    queue[0], count = start, 1
+    # A pixel can be put on the stack by each of its neighbours.
+    stack = np.empty(4 * inverse.size, np.int32)
+    stack[0], count = start, 1
     while count > 0:
         count -= 1
-        i, j = divmod(queue[count], columns)
+        i, j = divmod(stack[count], columns)
         value = inverse[i, j]
-        off = a * ((j - columns / 2) / rows) + b * ((i - rows / 2) / rows) + c - value
+        off = plane[0] * x[j] + plane[1] * y[i] + plane[2] - value
         if inside[i, j] or not free[i, j] or not abs(off) < tolerance * value:
             continue
         inside[i, j] = True
         for k in range(4):
             m, n = i + (k == 0) - (k == 1), j + (k == 2) - (k == 3)
             if 0 <= m < rows and 0 <= n < columns and not inside[m, n] and free[m, n]:
-                queue[count] = m * columns + n
+                stack[count] = m * columns + n
                 count += 1
 
 
@@ -142,7 +143,7 @@ def _fit(inverse: Map, x: Map, y: Map, inside: NDArray[np.bool_]) -> NDArray[np.
     i, j = np.divmod(places[:: max(1, places.size // 5000)], inverse.shape[1])
     q = inverse[i, j].astype(np.float64)
     columns = np.stack([x[0, j] / q, y[i, 0] / q, 1.0 / q])
-    # Relative deviations need no more than half of the digits that the normal equations leave.
+    # Normal equations leave half of the digits: still more than single precision has.
     return np.asarray(np.linalg.solve(columns @ columns.T, columns.sum(axis=1)))
 
 

@@ -21,6 +21,7 @@ from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 from openlyra.models.depth_weights import read_depth_net
 from openlyra.models.tensors import read_tensors, write_tensors
+from openlyra.models.threads import torch_threads
 from openlyra.training.depth_data import Shards, batch_size, draw_batch
 from openlyra.training.depth_losses import DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
@@ -39,7 +40,6 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
         self.folder, self.settings, self.first, self.places = folder, settings, first, places
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        torch.set_num_threads(1)
         shards = Shards(self.folder, self.settings.window)
         for step in range(self.first, self.settings.steps):
             if step % 25 == 0:
@@ -178,14 +178,14 @@ def train_depth(
         watch: called with the averaged network after each checkpoint; what it returns goes to the log.
     """
     output.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(trainer.settings.threads)
     batches = _Batches(data, trainer.settings, trainer.step, trainer.ranks.places(trainer.settings.batch))
     loader: DataLoader[tuple[Tensor, Tensor, Tensor]] = DataLoader(
         batches, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4 if workers else None
     )
     started, before = time.monotonic(), trainer.step
     first = trainer.ranks.rank == 0
-    with open(output / "log.jsonl" if first else os.devnull, "a") as log:
+    name = output / "log.jsonl" if first else os.devnull
+    with torch_threads(trainer.settings.threads), open(name, "a") as log:
 
         def note(values: dict[str, object]) -> None:
             seconds = round(time.monotonic() - started, 1)

@@ -1,6 +1,6 @@
 """The training of the video generator: auto-encoder, cached latents, then one plain loop for the video transformer.
 
-    train_world(read_settings(path), folder, resume=True)
+    train_world(read_settings(path), folder)
 
 What a step learns from depends on the seed and the step alone, so an interrupted training goes on with the same bits.
 With `torchrun` every rank takes its share of the batch, or of the tokens; gradients are added up, and rank 0 writes.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import Tensor
 from openlyra.errors import InputError
 from openlyra.models.codec import Codec, load_codec, save_codec
 from openlyra.models.lyra_dit import LyraDiT
+from openlyra.models.threads import torch_threads
 from openlyra.models.work import transformer_work
 from openlyra.sampling.flow import FlowTable
 from openlyra.training.ranks import Ranks
@@ -207,10 +208,7 @@ def train_world(
         check_resumable(settings, output)
     output.mkdir(parents=True, exist_ok=True)
     clips = clips or output / "cache"
-    if settings.run.threads:
-        torch.set_num_threads(settings.run.threads)
-    log = Log(output, first)
-    try:
+    with torch_threads(settings.run.threads), closing(Log(output, first)) as log:
         log.note({"settings": asdict(settings)})
         if first:
             write_settings(settings, output)
@@ -227,8 +225,6 @@ def train_world(
             trainer.learner.resume(output / CHECKPOINT)
         say(f"training from step {trainer.step}; figures go to {output}/{LOG}")
         _loop(trainer, output, log, first)
-    finally:
-        log.close()
 
 
 def prepare_codec(
