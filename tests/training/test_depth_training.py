@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import load_file, save_file
 
@@ -17,6 +18,7 @@ from openlyra.training.depth_data import Shards, View, as_truth, draw_batch
 from openlyra.training.depth_losses import HOPELESS, LEAST_INVERSE, DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights
+from openlyra.training.depth_surfaces import Surfaces
 
 
 def ramp_view(seed: int = 0) -> View:
@@ -40,6 +42,16 @@ def shards(tmp_path: Path) -> Path:
              "focal": np.array([v.focal for v in views], np.float32)},
             folder / f"{number:06d}.safetensors",
         )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def surfaces(tmp_path: Path) -> Path:
+    """A folder with one photograph of a surface: noise."""
+    folder = tmp_path / "surfaces"
+    folder.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "noise.png")
     return folder
 
 
@@ -108,6 +120,16 @@ def test_ranks_draw_the_batch_that_one_would(shards: Path) -> None:
     assert torch.equal(truth.inverse, torch.cat([part.inverse for _, part in parts]))
 
 
+def test_some_views_come_under_photographs_and_keep_their_depth(shards: Path, surfaces: Path) -> None:
+    bare, laid = Shards(shards), Shards(shards, surfaces=Surfaces(surfaces))
+    changed = 0
+    for seed in range(20):
+        before, after = (source.draw(np.random.default_rng(seed)) for source in (bare, laid))
+        assert (before.depth == after.depth).all()
+        changed += bool((before.rgb != after.rgb).any())
+    assert 1 <= changed <= 15
+
+
 def test_parametrised_weights_compute_the_same(start: Path) -> None:
     net = DepthNet()
     net.load_state_dict(load_file(start))
@@ -136,11 +158,11 @@ def test_frozen_stages_stay_and_the_others_learn(shards: Path, start: Path) -> N
 
 
 def test_an_interrupted_training_ends_with_the_same_bytes(
-    shards: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shards: Path, surfaces: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("openlyra.training.depth_data.SMALL", ((64, 64), (32, 64)))
     monkeypatch.setattr("openlyra.training.depth_data.LARGE", ((64, 96),))
-    settings = TrainDepthSettings(steps=4, batch=2, warm_up=2)
+    settings = TrainDepthSettings(steps=4, batch=2, warm_up=2, surfaces=surfaces)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train_depth(DepthTrainer(settings, start), shards, whole, workers=0, save_every=2, log_every=1)
 

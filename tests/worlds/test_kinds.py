@@ -55,7 +55,8 @@ def test_places_are_in_the_open_and_links_join_them(name: str) -> None:
         for place in world.places:
             x, y, z = place.position
             if world.terrain is not None:
-                assert abs(-y - terrain_height(world.terrain, x, z)) < 1e-6
+                above = -y - terrain_height(world.terrain, x, z)
+                assert abs(above) < 1e-6 or (name == "heights" and above > 1)
             around = np.array([(math.sin(a), 0.0, math.cos(a)) for a in np.linspace(0, 6.28, 8)])
             free += bool((scene.cast(np.array([x, y - EYE, z]), around)[0] > 0.05).all())
         assert free >= 0.7 * len(world.places), f"{free} of {len(world.places)} places are free"

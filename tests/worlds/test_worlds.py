@@ -136,6 +136,12 @@ def test_walks_are_smooth_and_revisit() -> None:
     assert apart.min() < 0.5
 
 
+@pytest.mark.parametrize(("kind", "seed"), [("landscape", 4), ("path", 2), ("path", 4), ("heights", 0)])
+def test_walks_over_falling_ground_do_not_jump(kind: str, seed: int) -> None:
+    path = walk(Scene(sample_world(seed, kind)), np.random.default_rng(seed), WalkSettings(160, 48, 80))
+    assert np.abs(np.diff(path.cameras.center[:, 1])).max() < 0.15
+
+
 def test_walks_without_links_look_around() -> None:
     world = dataclasses.replace(corridor_of_places(), links=())
     path = walk(Scene(world), np.random.default_rng(0), WalkSettings(60, 48, 80))

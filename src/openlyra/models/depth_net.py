@@ -221,10 +221,11 @@ def convex_upsample(coarse: Tensor, logits: Tensor) -> Tensor:
         logits: (B, 9 * 4, h, w); softmax over the nine gives the weights of the four fine pixels.
     """
     batch, channels, rows, columns = coarse.shape
-    weights = logits.view(batch, 9, 4, rows, columns).softmax(1)
+    # Unbound, their gradient is stacked once; nine slices would each fill and add a full one.
+    weights = logits.view(batch, 9, 4, rows, columns).softmax(1).unbind(1)
     padded = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
     fine = torch.zeros(batch, channels, 4, rows, columns, device=coarse.device, dtype=coarse.dtype)
     for k in range(9):
         shifted = padded[:, :, k // 3 : k // 3 + rows, k % 3 : k % 3 + columns]
-        fine = torch.addcmul(fine, weights[:, k, None], shifted[:, :, None])
+        fine = torch.addcmul(fine, weights[k][:, None], shifted[:, :, None])
     return F.pixel_shuffle(fine.reshape(batch, channels * 4, rows, columns), 2)

@@ -26,6 +26,7 @@ from openlyra.training.depth_data import Shards, batch_size, draw_batch
 from openlyra.training.depth_losses import DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
+from openlyra.training.depth_surfaces import Surfaces
 from openlyra.training.ranks import Ranks
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -40,7 +41,8 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
         self.folder, self.settings, self.first, self.places = folder, settings, first, places
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        shards = Shards(self.folder, self.settings.window)
+        surfaces = Surfaces(self.settings.surfaces) if self.settings.surfaces else None
+        shards = Shards(self.folder, self.settings.window, surfaces)
         for step in range(self.first, self.settings.steps):
             if step % 25 == 0:
                 shards.refresh()
@@ -189,7 +191,7 @@ def train_depth(
 
         def note(values: dict[str, object]) -> None:
             seconds = round(time.monotonic() - started, 1)
-            log.write(json.dumps({"step": trainer.step, "seconds": seconds} | values) + "\n")
+            log.write(json.dumps({"step": trainer.step, "seconds": seconds} | values, default=str) + "\n")
             log.flush()
 
         note({"settings": asdict(trainer.settings)})

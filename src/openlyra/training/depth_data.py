@@ -16,6 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from openlyra.training.depth_losses import DepthTruth
+from openlyra.training.depth_surfaces import SHARE, Surfaces
 
 SMALL = ((192, 320), (192, 256), (224, 288), (256, 192), (224, 352))
 LARGE = ((256, 384), (288, 384), (288, 352), (352, 256))
@@ -37,11 +38,12 @@ class View:
 
 
 class Shards:
-    """The views in a folder of shards, which may be growing."""
+    """The views in a folder of shards, which may be growing; some under photographs of surfaces, if there are any."""
 
-    def __init__(self, folder: Path, window: int = 0) -> None:
+    def __init__(self, folder: Path, window: int = 0, surfaces: Surfaces | None = None) -> None:
         self.folder = folder
         self.window = window
+        self.surfaces = surfaces
         self.names: list[str] = []
         self.refresh()
 
@@ -56,8 +58,10 @@ class Shards:
         with safe_open(self.folder / name, "np") as file:
             focal = file.get_tensor("focal")
             i = int(random.integers(focal.shape[0]))
-            rgb, depth = file.get_slice("rgb")[i], file.get_slice("depth")[i]
-        return View(rgb, depth.astype(np.float32), float(focal[i]))
+            rgb, depth = file.get_slice("rgb")[i], file.get_slice("depth")[i].astype(np.float32)
+        if self.surfaces is not None and random.random() < SHARE:
+            rgb = self.surfaces.laid_over(rgb, depth, float(focal[i]), random)
+        return View(rgb, depth, float(focal[i]))
 
 
 def batch_size(progress: float, random: Generator) -> tuple[int, int]:

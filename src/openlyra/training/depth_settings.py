@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from openlyra.errors import InputError
 from openlyra.models.depth_net import STAGES
@@ -30,6 +31,8 @@ class TrainDepthSettings:
     """Steps until the rates are full; then they fall along a cosine to 2 %."""
     window: int = 0
     """Draw from the newest so many shards only; 0 from all."""
+    surfaces: Path | None = None
+    """Folder of photographs of surfaces (brick, wood, grass; .png, .jpg) to lay over three in ten views."""
     seed: int = 0
     """Of batches and augmentation."""
     threads: int = 1

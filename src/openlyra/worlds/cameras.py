@@ -80,14 +80,16 @@ def free_around(scene: Scene, eye: np.ndarray, distance: float) -> bool:
     return bool((scene.cast(eye, _AROUND)[0] > distance).all())
 
 
+def on_land(scene: Scene, place: Place) -> bool:
+    """Whether a place lies on the land. If there is land but far below, the place is on a bridge or a rock."""
+    x, y, z = place.position
+    return scene.world.terrain is not None and y > -terrain_height(scene.world.terrain, x, z) - 0.3
+
+
 def floor_under(scene: Scene, place: Place, x: float, z: float) -> float:
     """y of what one stands on at (x, z) near a place: the land, or the level of the place."""
     terrain = scene.world.terrain
-    if terrain is None:
-        return place.position[1]
-    level = -terrain_height(terrain, x, z)
-    # A place that floats above the land is a bridge or a rock.
-    return min(level, place.position[1]) if place.position[1] < level - 0.3 else level
+    return place.position[1] if terrain is None or not on_land(scene, place) else -terrain_height(terrain, x, z)
 
 
 def choose_view(scene: Scene, rng: np.random.Generator, height: int, width: int) -> ChosenView:

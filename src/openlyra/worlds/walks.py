@@ -9,7 +9,7 @@ import numpy as np
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera, Trajectory
-from openlyra.worlds.cameras import CLEARANCE, floor_under, fov_camera, free_around, inside_something, pose
+from openlyra.worlds.cameras import CLEARANCE, floor_under, fov_camera, free_around, inside_something, on_land, pose
 from openlyra.worlds.render import Scene
 from openlyra.worlds.types import Place
 
@@ -124,8 +124,8 @@ def _stroll(
         position = min(position + settings.speed * max(0.0, math.cos(0.9 * min(abs(away), math.pi / 2))), at[-1])
         floor[i] = [np.interp(position, at, line[:, axis]) for axis in range(3)]
         heading[i] = yaw
-    if world.terrain is not None:
-        near = world.places[start]
+    near = world.places[start]
+    if on_land(scene, near):
         floor[:, 1] = [floor_under(scene, near, float(x), float(z)) for x, _, z in floor]
     return floor, heading
 

@@ -12,6 +12,7 @@ import numpy as np
 from openlyra.worlds.kinds.corridors import corridor, stairwell
 from openlyra.worlds.kinds.flats import flat, workshop
 from openlyra.worlds.kinds.harbours import harbour
+from openlyra.worlds.kinds.heights import heights
 from openlyra.worlds.kinds.landscapes import forest, hill_path, landscape, shore
 from openlyra.worlds.kinds.rooms_home import attic, bathroom, bedroom, kitchen, living
 from openlyra.worlds.kinds.rooms_office import lab, lecture, office
@@ -42,8 +43,9 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], World], float]] = {
     "landscape": (landscape, 0.04),
     "forest": (forest, 0.02),
     "shore": (shore, 0.015),
-    "path": (hill_path, 0.015),
-    "flat": (flat, 0.04),
+    "path": (hill_path, 0.01),
+    "heights": (heights, 0.01),
+    "flat": (flat, 0.035),
     "workshop": (workshop, 0.03),
     "tabletop": (table_top_view, 0.06),
     "objects": (floor_things, 0.03),
@@ -57,7 +59,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "corridors": ("corridor", "stairs"),
     "streets": ("street", "blocks", "courtyard", "garden"),
     "squares": ("square", "temple", "harbour", "terraces"),
-    "landscapes": ("landscape", "forest", "shore", "path"),
+    "landscapes": ("landscape", "forest", "shore", "path", "heights"),
     "still_lifes": ("tabletop", "objects", "shelves"),
     "mixtures": ("clutter",),
 }

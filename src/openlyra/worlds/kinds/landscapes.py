@@ -51,7 +51,7 @@ def _cover(rng: Rng, kind: str) -> tuple[Material, Material]:
     return lawn(rng), rock(rng)
 
 
-def _land(rng: Rng, scene: SceneBuilder, kind: str) -> Terrain:
+def land_of(rng: Rng, scene: SceneBuilder, kind: str) -> Terrain:
     gentle, steep = _cover(rng, kind)
     amplitude = {"desert": uniform(rng, 3, 25), "forest": uniform(rng, 1, 10), "mountain": uniform(rng, 60, 260)}.get(
         kind, 10 ** uniform(rng, 0.8, 1.9)
@@ -119,10 +119,10 @@ def landscape(rng: Rng) -> World:
         rng.choice(["meadow", "heath", "mountain", "desert", "snow", "rocky"], p=[0.36, 0.14, 0.2, 0.12, 0.1, 0.08])
     )
     scene = SceneBuilder("landscape", int(rng.integers(2**31)))
-    land = _land(rng, scene, kind)
+    land = land_of(rng, scene, kind)
     water, mood = None, outdoors(rng, haze=pick(rng, (0.3, 1.0, 1.5)))
     if kind != "desert" and chance(rng, 0.4):
-        water = _lake(rng, uniform(rng, 0.6, 5.0))
+        water = lake(rng, uniform(rng, 0.6, 5.0))
     country = _Country(scene, rng, land, None if water is None else water.level)
     places = _viewpoints(scene, rng, land, water, country)
     _grow(rng, country, kind)
@@ -143,7 +143,7 @@ def landscape(rng: Rng) -> World:
     return _finish(scene, rng, land, water, mood, places)
 
 
-def _lake(rng: Rng, level: float) -> Water:
+def lake(rng: Rng, level: float) -> Water:
     color = vary(rng, pick(rng, ((0.18, 0.35, 0.38), (0.15, 0.3, 0.42), (0.25, 0.32, 0.25), (0.1, 0.42, 0.48))), 0.04)
     return Water(level, color, uniform(rng, 0.02, 0.9), uniform(rng, 0.4, 2.5))
 
@@ -240,7 +240,7 @@ def _finish(
 def forest(rng: Rng) -> World:
     """Many trunks, undergrowth, fallen wood, dappled light."""
     scene = SceneBuilder("forest", int(rng.integers(2**31)))
-    land = _land(rng, scene, "forest")
+    land = land_of(rng, scene, "forest")
     floor = Material(
         "noise",
         vary(rng, (0.36, 0.28, 0.18)),
@@ -282,9 +282,9 @@ def log(scene: SceneBuilder, rng: Rng) -> None:
 def shore(rng: Rng) -> World:
     """A beach or rocky shore with the sea, islands, boats, cliffs."""
     scene = SceneBuilder("shore", int(rng.integers(2**31)))
-    land = _land(rng, scene, pick(rng, ("desert", "meadow", "rocky")))
+    land = land_of(rng, scene, pick(rng, ("desert", "meadow", "rocky")))
     land = replace(land, amplitude=min(land.amplitude, 14.0), path=None, path_width=0.0)
-    water = _lake(rng, uniform(rng, 0.15, 1.2))
+    water = lake(rng, uniform(rng, 0.15, 1.2))
     country = _Country(scene, rng, land, water.level)
     places = _viewpoints(scene, rng, land, water, country)
     stone_ = rock(rng)
@@ -315,7 +315,7 @@ def hill_path(rng: Rng) -> World:
     """A way along a slope with a railing or wall, rocks and pavilions."""
     scene = SceneBuilder("path", int(rng.integers(2**31)))
     kind = pick(rng, ("meadow", "mountain", "rocky"))
-    land = replace(_land(rng, scene, kind), path_width=uniform(rng, 1.6, 3.0), flat_radius=uniform(rng, 12, 22))
+    land = replace(land_of(rng, scene, kind), path_width=uniform(rng, 1.6, 3.0), flat_radius=uniform(rng, 12, 22))
     slab = Material(
         "stone",
         vary(rng, (0.55, 0.52, 0.47)),
