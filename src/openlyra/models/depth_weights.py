@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "ce30157a80088cb86faa2c16fafac8d864b337e8ca85cb8865872994afde69b2"
+SHA256 = "aa33e40932dbbff3ce07d3bf37ebae601bf8aba6e43a063d62795cab0756b626"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
