@@ -66,7 +66,7 @@ def heights(rng: Rng) -> World:
         sky=mood.sky,
         light=mood.light,
         fog=mood.fog,
-        cameras=CameraRange(eye, (uniform(rng, 0, 24), 6.0), 1.5, (42.0, 85.0)),
+        cameras=CameraRange(eye, (uniform(rng, 0, 14), 6.0), 1.5, (42.0, 85.0)),
     )
 
 
