@@ -8,6 +8,7 @@ from PIL import Image
 
 from openlyra.errors import InputError
 from openlyra.training import depth_surfaces
+from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_surfaces import Surfaces
 from openlyra.worlds.sample import sample_view
 
@@ -68,3 +69,5 @@ def test_views_of_worlds_change_and_the_seed_decides_how(board: Path) -> None:
 def test_a_folder_without_photographs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no photographs"):
         Surfaces(tmp_path)
+    with pytest.raises(InputError, match=r"--surfaces .*: no such folder"):
+        TrainDepthSettings(surfaces=tmp_path / "none").check()

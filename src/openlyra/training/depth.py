@@ -39,10 +39,10 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
 
     def __init__(self, folder: Path, settings: TrainDepthSettings, first: int, places: range) -> None:
         self.folder, self.settings, self.first, self.places = folder, settings, first, places
+        self.surfaces = Surfaces(settings.surfaces) if settings.surfaces else None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        surfaces = Surfaces(self.settings.surfaces) if self.settings.surfaces else None
-        shards = Shards(self.folder, self.settings.window, surfaces)
+        shards = Shards(self.folder, self.settings.window, self.surfaces)
         for step in range(self.first, self.settings.steps):
             if step % 25 == 0:
                 shards.refresh()

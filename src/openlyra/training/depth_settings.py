@@ -45,5 +45,7 @@ class TrainDepthSettings:
                 raise InputError(f"--{name} {getattr(self, name)}: must be at least 1")
         if not 0 <= self.frozen <= len(STAGES):
             raise InputError(f"--frozen {self.frozen}: must be 0 to {len(STAGES)}")
+        if self.surfaces is not None and not self.surfaces.is_dir():
+            raise InputError(f"--surfaces {self.surfaces}: no such folder")
         if not 0 <= self.average < 1:
             raise InputError(f"--average {self.average}: must be in [0, 1)")

@@ -1,7 +1,7 @@
 """Photographs of surfaces laid over rendered views, so that the network meets grain that no formula makes.
 
 Floors, ceilings and the two sorts of walls, told apart by the normals of the true depth, each get a photograph whose
-brightness, relative to its mean, multiplies the rendered colour: what was there still shows, with its light and shadow.
+colour, relative to its mean brightness, multiplies the rendered one: what was there still shows, with light and shadow.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -31,7 +30,7 @@ from openlyra.worlds.kinds.palette import (
 )  # fmt: skip
 from openlyra.worlds.kinds.parts_building import house, roof_material
 from openlyra.worlds.kinds.parts_plants import boulder, broadleaf, bush, conifer
-from openlyra.worlds.kinds.parts_street import fence, planter, street_lamp
+from openlyra.worlds.kinds.parts_street import fence, fence_along, planter, street_lamp
 from openlyra.worlds.kinds.skies import outdoors
 from openlyra.worlds.kinds.squares import tower
 from openlyra.worlds.terrain import terrain_height
@@ -209,7 +208,7 @@ def _bridge(scene: SceneBuilder, rng: Rng, drop: float) -> list[Place]:
         elif rail == "pipe":
             scene.tube((x, level(start) + size, start), (x, level(end) + size, end), size, post)
         elif rail != "none":
-            _stepped_fence(scene, rng, [(x, z, level(z)) for z in _steps(start, end, 2.5)], rail)
+            fence_along(scene, rng, [(x, z, level(z)) for z in _steps(start, end, 2.5)], rail)
     with scene.at(0.0, end + 3.0, up=level(end)):
         _far_end(scene, rng, drop + level(end))
     spots = range(-3, int(0.5 * end), 3)
@@ -231,15 +230,6 @@ def _far_end(scene: SceneBuilder, rng: Rng, drop: float) -> None:
 def _steps(start: float, end: float, step: float) -> list[float]:
     count = max(2, round((end - start) / step) + 1)
     return [start + (end - start) * k / (count - 1) for k in range(count)]
-
-
-def _stepped_fence(scene: SceneBuilder, rng: Rng, points: Sequence[tuple[float, float, float]], kind: str) -> None:
-    """A fence along points (x, z, up), each piece level."""
-    body = stone(rng, 0.4) if kind == "wall" else wood(rng)
-    for a, b in pairwise(points):
-        turn = math.atan2(b[0] - a[0], b[1] - a[1]) + math.pi / 2
-        with scene.at((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, turn, up=min(a[2], b[2])):
-            fence(scene, rng, math.hypot(b[0] - a[0], b[1] - a[1]), kind, body)
 
 
 def _terrace(scene: SceneBuilder, rng: Rng, drop: float) -> list[Place]:
@@ -286,7 +276,7 @@ def _cliff_path(scene: SceneBuilder, rng: Rng, drop: float) -> list[Place]:
                     bush(scene, rng)
     if chance(rng, 0.8):
         edge = [(p[0] - side * (width / 2 - 0.1), p[1], p[2]) for p in points]
-        _stepped_fence(scene, rng, edge, pick(rng, ("rails", "picket", "wall", "iron", "chain")))
+        fence_along(scene, rng, edge, pick(rng, ("rails", "picket", "wall", "iron", "chain")))
     if chance(rng, 0.4):
         x, z, up = point(uniform(rng, 14, 30))
         with scene.at(x + side * (width / 2 + 3), z, uniform(rng, -0.3, 0.3), up=up - 0.5):

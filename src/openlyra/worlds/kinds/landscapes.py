@@ -17,7 +17,6 @@ from openlyra.worlds.kinds.palette import (
     pick,
     rock,
     seed_of,
-    stone,
     uniform,
     vary,
     whole,
@@ -25,7 +24,7 @@ from openlyra.worlds.kinds.palette import (
 )  # fmt: skip
 from openlyra.worlds.kinds.parts_building import cottage
 from openlyra.worlds.kinds.parts_plants import boulder, broadleaf, bush, conifer, tree, tuft
-from openlyra.worlds.kinds.parts_street import fence
+from openlyra.worlds.kinds.parts_street import fence, fence_along
 from openlyra.worlds.kinds.skies import Mood, outdoors
 from openlyra.worlds.kinds.streets import lawn
 from openlyra.worlds.terrain import path_offset, terrain_height
@@ -52,6 +51,7 @@ def _cover(rng: Rng, kind: str) -> tuple[Material, Material]:
 
 
 def land_of(rng: Rng, scene: SceneBuilder, kind: str) -> Terrain:
+    """Land of a kind: meadow, heath, mountain, desert, snow, rocky or forest."""
     gentle, steep = _cover(rng, kind)
     amplitude = {"desert": uniform(rng, 3, 25), "forest": uniform(rng, 1, 10), "mountain": uniform(rng, 60, 260)}.get(
         kind, 10 ** uniform(rng, 0.8, 1.9)
@@ -144,6 +144,7 @@ def landscape(rng: Rng) -> World:
 
 
 def lake(rng: Rng, level: float) -> Water:
+    """Water of some colour, `level` metres below y = 0."""
     color = vary(rng, pick(rng, ((0.18, 0.35, 0.38), (0.15, 0.3, 0.42), (0.25, 0.32, 0.25), (0.1, 0.42, 0.48))), 0.04)
     return Water(level, color, uniform(rng, 0.02, 0.9), uniform(rng, 0.4, 2.5))
 
@@ -330,17 +331,8 @@ def hill_path(rng: Rng) -> World:
     )
     country = _Country(scene, rng, land, None)
     rail, side = pick(rng, ("rails", "iron", "wall", "chain", "mesh")), pick(rng, (-1, 1))
-    body = stone(rng, 0.4) if rail == "wall" else wood(rng)
-    z = -8.0
-    while z < 40:
-        a, b = (
-            (path_offset(land, z) + side * (land.path_width / 2 + 0.3), z),
-            (path_offset(land, z + 2.5) + side * (land.path_width / 2 + 0.3), z + 2.5),
-        )
-        up = min(terrain_height(land, *a), terrain_height(land, *b))
-        with scene.at((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, math.atan2(b[0] - a[0], b[1] - a[1]) + math.pi / 2, up=up):
-            fence(scene, rng, 2.55, rail, body)
-        z += 2.5
+    edge = [(path_offset(land, z) + side * (land.path_width / 2 + 0.3), z) for z in (2.5 * k - 8 for k in range(21))]
+    fence_along(scene, rng, [(x, z, terrain_height(land, x, z)) for x, z in edge], rail)
     places = _viewpoints(scene, rng, land, None, country)
     _grow(rng, country, kind)
     if chance(rng, 0.5):

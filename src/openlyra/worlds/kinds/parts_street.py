@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 from openlyra.worlds.builder import SceneBuilder
 from openlyra.worlds.kinds.layout import Piece
@@ -194,6 +196,15 @@ def fence(scene: SceneBuilder, rng: Rng, length: float, kind: str | None = None,
         scene.tube((-length / 2, tall, 0), (length / 2, tall, 0), 0.02, body)
     else:
         _chain(scene, posts, length, tall, body)
+
+
+def fence_along(scene: SceneBuilder, rng: Rng, points: Sequence[tuple[float, float, float]], kind: str) -> None:
+    """A fence along points (x, z, up), each piece level."""
+    body = stone(rng, 0.4) if kind == "wall" else wood(rng)
+    for a, b in pairwise(points):
+        turn = math.atan2(b[0] - a[0], b[1] - a[1]) + math.pi / 2
+        with scene.at((a[0] + b[0]) / 2, (a[1] + b[1]) / 2, turn, up=min(a[2], b[2])):
+            fence(scene, rng, math.hypot(b[0] - a[0], b[1] - a[1]) + 0.05, kind, body)
 
 
 def _chain(scene: SceneBuilder, posts: int, length: float, tall: float, body: Material) -> None:
