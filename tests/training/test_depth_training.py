@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from openlyra.models.depth_net import DepthNet, DepthPrediction
 from openlyra.models.depth_weights import read_depth_net
 from openlyra.training.depth import DepthTrainer, train_depth
 from openlyra.training.depth_data import Shards, View, as_truth, draw_batch
-from openlyra.training.depth_losses import HOPELESS, LEAST_INVERSE, DepthTruth, depth_loss
+from openlyra.training.depth_losses import CLOSE, FARTHEST, HOPELESS, DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights
 from openlyra.training.depth_surfaces import Surfaces
@@ -80,18 +81,30 @@ def test_truth_scores_best_and_a_factor_costs_only_metres() -> None:
 def test_aligned_term_is_what_an_evaluation_sees() -> None:
     """Scale and shift of inverse depth are free; what is left is the error of log depth after least squares."""
     truth = as_truth(ramp_view())
-    solid = ~truth.sky
+    farthest = float(truth.log_focal.exp()) / FARTHEST
+    near = truth.inverse > farthest
     shifted = perfect(truth)._replace(inverse=0.4 * truth.inverse + 0.1)
-    assert float(depth_loss(shifted, truth)[1]["aligned"]) < 1e-4
+    none = depth_loss(shifted, truth)[1]
+    assert float(none["aligned"]) < 1e-4 and float(none["right"]) < 1e-4
     random = np.random.default_rng(1)
     wild = truth.inverse * torch.from_numpy(np.exp(random.normal(0, 0.2, truth.inverse.shape)).astype(np.float32))
-    said, true = wild[solid].double().numpy(), truth.inverse[solid].double().numpy()
+    said, true = wild[near].double().numpy(), truth.inverse[near].double().numpy()
     columns = np.stack([said, np.ones_like(said)], 1)
-    aligned = np.maximum(columns @ np.linalg.lstsq(columns, true, rcond=None)[0], LEAST_INVERSE)
-    expected = np.minimum(np.abs(np.log(aligned / true)), HOPELESS).mean()
-    assert expected > 0.1
-    found = depth_loss(perfect(truth)._replace(inverse=wild), truth)[1]["aligned"]
-    assert float(found) == pytest.approx(expected, 1e-4)
+    aligned = np.maximum(columns @ np.linalg.lstsq(columns, true, rcond=None)[0], farthest)
+    errors = np.abs(np.log(aligned / true))
+    assert errors.mean() > 0.1
+    found = depth_loss(perfect(truth)._replace(inverse=wild), truth)[1]
+    assert float(found["aligned"]) == pytest.approx(np.minimum(errors, HOPELESS).mean(), 1e-4)
+    assert float(found["right"]) == pytest.approx((1 - np.exp(-0.5 * (errors / CLOSE) ** 2)).mean(), 1e-4)
+
+
+def test_far_things_take_no_part_in_the_alignment() -> None:
+    """However wrong what lies beyond 80 m is, the rest is aligned as if it were not there."""
+    truth = as_truth(ramp_view())
+    far = ~truth.sky & (truth.inverse < 0.5 * truth.inverse.max())
+    beyond = replace(truth, inverse=torch.where(far, 1e-3 * truth.inverse, truth.inverse))
+    wrong = perfect(truth)._replace(inverse=torch.where(far, 5.0, truth.inverse))
+    assert float(depth_loss(wrong, beyond)[1]["aligned"]) < 1e-4
 
 
 def test_bumps_on_a_plane_cost_the_plane_term() -> None:

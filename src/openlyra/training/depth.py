@@ -24,6 +24,7 @@ from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.models.threads import torch_threads
 from openlyra.training.depth_data import Shards, batch_size, draw_batch
 from openlyra.training.depth_losses import DepthTruth, depth_loss
+from openlyra.training.depth_meshes import Meshes
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
 from openlyra.training.depth_surfaces import Surfaces
@@ -40,9 +41,10 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
     def __init__(self, folder: Path, settings: TrainDepthSettings, first: int, places: range) -> None:
         self.folder, self.settings, self.first, self.places = folder, settings, first, places
         self.surfaces = Surfaces(settings.surfaces) if settings.surfaces else None
+        self.meshes = Meshes(settings.meshes) if settings.meshes else None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        shards = Shards(self.folder, self.settings.window, self.surfaces)
+        shards = Shards(self.folder, self.settings.window, self.surfaces, self.meshes)
         for step in range(self.first, self.settings.steps):
             if step % 25 == 0:
                 shards.refresh()

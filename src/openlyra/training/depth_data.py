@@ -15,8 +15,10 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
+from openlyra.training import depth_meshes, depth_surfaces
 from openlyra.training.depth_losses import DepthTruth
-from openlyra.training.depth_surfaces import SHARE, Surfaces
+from openlyra.training.depth_meshes import Meshes
+from openlyra.training.depth_surfaces import Surfaces
 
 SMALL = ((192, 320), (192, 256), (224, 288), (256, 192), (224, 352))
 LARGE = ((256, 384), (288, 384), (288, 352), (352, 256))
@@ -38,12 +40,16 @@ class View:
 
 
 class Shards:
-    """The views in a folder of shards, which may be growing; some under photographs of surfaces, if there are any."""
+    """The views in a folder of shards, which may be growing; some under photographs of surfaces or with meshes stood
+    into them, if there are any."""
 
-    def __init__(self, folder: Path, window: int = 0, surfaces: Surfaces | None = None) -> None:
+    def __init__(
+        self, folder: Path, window: int = 0, surfaces: Surfaces | None = None, meshes: Meshes | None = None
+    ) -> None:
         self.folder = folder
         self.window = window
         self.surfaces = surfaces
+        self.meshes = meshes
         self.names: list[str] = []
         self.refresh()
 
@@ -59,8 +65,10 @@ class Shards:
             focal = file.get_tensor("focal")
             i = int(random.integers(focal.shape[0]))
             rgb, depth = file.get_slice("rgb")[i], file.get_slice("depth")[i].astype(np.float32)
-        if self.surfaces is not None and random.random() < SHARE:
+        if self.surfaces is not None and random.random() < depth_surfaces.SHARE:
             rgb = self.surfaces.laid_over(rgb, depth, float(focal[i]), random)
+        if self.meshes is not None and random.random() < depth_meshes.SHARE:
+            rgb, depth = self.meshes.stood_into(rgb, depth, float(focal[i]), random)
         return View(rgb, depth, float(focal[i]))
 
 

@@ -12,7 +12,8 @@ from openlyra.models.depth_net import DepthPrediction
 
 KEPT = 0.9  # part of the residuals that count; the largest are outlines and thin things nobody can place
 HOPELESS = 0.7  # error of log depth beyond which a pixel counts as wrong, not as more wrong
-LEAST_INVERSE = 0.01  # what farther things are taken for after alignment
+FARTHEST = 80.0  # metres; what is farther takes no part in the alignment, as in the evaluation on held-out worlds
+CLOSE = 0.2  # error of log depth about which a pixel stops to count as right: a factor of 1.25 is 0.22
 STRAIGHT = 2e-3  # relative second difference of inverse depth below which a spot is part of a plane
 
 
@@ -42,6 +43,8 @@ class LossWeights:
     """Gradients of log depth at four scales."""
     aligned: float = 2.0
     """Log depth after the best scale and shift of inverse depth, as evaluations measure it."""
+    right: float = 0.5
+    """Part of the pixels that are wrong after the same alignment, with a soft bound."""
     metric: float = 0.1
     """Log depth as it is, in metres."""
     plane: float = 1.0
@@ -66,12 +69,16 @@ def depth_loss(
     log_residual = torch.log(said.inverse) - torch.log(truth.inverse.clamp_min(1e-4))
     centred = log_residual - _median(log_residual, solid)[:, None, None]
     wild = centred.clamp(-3, 3)
+    farthest = truth.log_focal.exp()[:, None, None] / FARTHEST
+    near = truth.inverse > farthest
+    wrong = _aligned_error(said.inverse, truth.inverse, near, farthest)
     terms = {
         "affine": _trimmed(residual.abs(), torch.ones_like(solid)),
         "gradient": _gradients(residual, torch.ones_like(solid)),
         "log": _trimmed(wild.abs(), solid),
         "log_gradient": _gradients(wild, solid),
-        "aligned": _aligned_error(said.inverse, truth.inverse, solid),
+        "aligned": _mean(wrong.clamp_max(HOPELESS), near),
+        "right": _mean(1 - torch.exp(-0.5 * (wrong / CLOSE) ** 2), near),
         "metric": _mean(log_residual.abs().clamp_max(3), solid),
         "plane": _bumps(said.inverse, truth.inverse),
         "normal": _normal_error(said.inverse, truth),
@@ -103,21 +110,21 @@ def _normalised(inverse: Tensor, solid: Tensor) -> Tensor:
     return centred / (spread[:, None, None] + 1e-4)
 
 
-def _aligned_error(said: Tensor, true: Tensor, solid: Tensor) -> Tensor:
-    """Mean error of log depth, at most HOPELESS each, scale and shift of inverse depth aligned by least squares.
+def _aligned_error(said: Tensor, true: Tensor, near: Tensor, least: Tensor) -> Tensor:
+    """(B, H, W) error of log depth where `near`, scale and shift of inverse depth aligned there by least squares.
 
-    The alignment is differentiated too: an error close by moves it, and with it everything far away.
+    The alignment is differentiated too: an error close by moves it, and with it everything far away. `least`,
+    (B, 1, 1), is the inverse depth of all that is farther.
     """
-    count = solid.sum((1, 2)).clamp_min(1)
+    count = near.sum((1, 2)).clamp_min(1)
 
     def mean(values: Tensor) -> Tensor:
-        return ((values * solid).sum((1, 2)) / count)[:, None, None]
+        return ((values * near).sum((1, 2)) / count)[:, None, None]
 
     centred = said - mean(said)
     scale = mean(centred * true) / mean(centred.square()).clamp_min(1e-6)
-    aligned = (scale * centred + mean(true)).clamp_min(LEAST_INVERSE)
-    wrong = torch.log(aligned) - torch.log(true.clamp_min(LEAST_INVERSE))
-    return _mean(wrong.abs().clamp_max(HOPELESS), solid)
+    aligned = torch.maximum(scale * centred + mean(true), least)
+    return (torch.log(aligned) - torch.log(torch.maximum(true, least))).abs()
 
 
 def _trimmed(residual: Tensor, mask: Tensor) -> Tensor:

@@ -33,6 +33,8 @@ class TrainDepthSettings:
     """Draw from the newest so many shards only; 0 from all."""
     surfaces: Path | None = None
     """Folder of photographs of surfaces (brick, wood, grass; .png, .jpg) to lay over three in ten views."""
+    meshes: Path | None = None
+    """Folder of textured meshes (.obj with a .png beside it, .glb, .ply) to stand into three in ten views."""
     seed: int = 0
     """Of batches and augmentation."""
     threads: int = 1
@@ -45,7 +47,8 @@ class TrainDepthSettings:
                 raise InputError(f"--{name} {getattr(self, name)}: must be at least 1")
         if not 0 <= self.frozen <= len(STAGES):
             raise InputError(f"--frozen {self.frozen}: must be 0 to {len(STAGES)}")
-        if self.surfaces is not None and not self.surfaces.is_dir():
-            raise InputError(f"--surfaces {self.surfaces}: no such folder")
+        for name, folder in (("surfaces", self.surfaces), ("meshes", self.meshes)):
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"--{name} {folder}: no such folder")
         if not 0 <= self.average < 1:
             raise InputError(f"--average {self.average}: must be in [0, 1)")

@@ -24,7 +24,7 @@ COVERED = 0.6
 """Part of the floors, ceilings and walls of such a view that get a photograph."""
 LEAST = 0.25  # gain; joints and holes may be black in a photograph, things behind them must not vanish
 MOST = 2.5
-_WALL_AHEAD, _FLOOR, _CEILING, _WALL_ASIDE = range(4)
+WALL_AHEAD, FLOOR, CEILING, WALL_ASIDE = range(4)
 
 
 class Surfaces:
@@ -51,10 +51,10 @@ class Surfaces:
         rows, columns = depth.shape
         y = (np.arange(rows, dtype=np.float32) + 0.5 - rows / 2)[:, None] / focal
         x = (np.arange(columns, dtype=np.float32) + 0.5 - columns / 2)[None] / focal
-        kind, slant = _facing(depth, x, y, focal)
+        kind, slant = facing(depth, x, y, focal)
         px, py = x * depth, y * depth
-        along = np.where(kind == _WALL_ASIDE, depth, px)
-        down = np.where((kind == _FLOOR) | (kind == _CEILING), depth, py)
+        along = np.where(kind == WALL_ASIDE, depth, px)
+        down = np.where((kind == FLOOR) | (kind == CEILING), depth, py)
         out = rgb.astype(np.float32)
         for which in range(4):
             if random.random() >= COVERED:
@@ -93,7 +93,7 @@ def _mirrored(texel: np.ndarray) -> NDArray[np.int64]:
     return np.minimum(place, 2 * SIDE - 1 - place)
 
 
-def _facing(
+def facing(
     depth: NDArray[np.float32], x: np.ndarray, y: np.ndarray, focal: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Which sort of surface a pixel shows (H, W), and the cosine between its ray and its normal, at least 0.05.
@@ -107,6 +107,6 @@ def _facing(
     size = np.sqrt(dx * dx + dy * dy + dz * dz) + 1e-9
     slant = np.maximum(inverse / (size * np.sqrt(1 + x * x + y * y)), 0.05)
     steepest = np.argmax(np.abs(np.stack([dz, dy, dx])), 0)
-    level = np.where(dy > 0, _FLOOR, _CEILING)
-    kind = np.choose(steepest, (np.full_like(level, _WALL_AHEAD), level, np.full_like(level, _WALL_ASIDE)))
+    level = np.where(dy > 0, FLOOR, CEILING)
+    kind = np.choose(steepest, (np.full_like(level, WALL_AHEAD), level, np.full_like(level, WALL_ASIDE)))
     return kind, slant.astype(np.float32)
