@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from openlyra.worlds.kernels import INFINITY, LEAN, OPTIONS
-from openlyra.worlds.land_rays import COLUMNS, LANES, SCRATCH
+from openlyra.worlds.land_rays import COLUMNS, land_scratch
 from openlyra.worlds.noise import hash3
 from openlyra.worlds.packed import NO_HIT
 from openlyra.worlds.ray_rows import first_hits, mark_blocked, put_ray
@@ -38,13 +38,13 @@ def _ray(camera, column, row):  # type: ignore[no-untyped-def]
 def truth_pass(world, camera, depth, what, face, normal):  # type: ignore[no-untyped-def]
     """z-depth (H, W), what and face hit (H, W), normals in the world (H, W, 3)."""
     stack, width = np.zeros(STACK, np.int64), depth.shape[1]
-    rays, crossing, lane = np.zeros((width, COLUMNS)), np.zeros((width, 3)), np.zeros((SCRATCH, LANES))
+    rays, crossing, scratch = np.zeros((width, COLUMNS)), np.zeros((width, 3)), land_scratch()
     ox, oy, oz = camera[3], camera[7], camera[11]
     for i in range(depth.shape[0]):
         for j in range(width):
             dx, dy, dz = _ray(camera, j + 0.5, i + 0.5)
             put_ray(rays[j], ox, oy, oz, dx, dy, dz, INFINITY, 0.0)
-        first_hits(world, stack, rays, width, 1e-4, True, lane, crossing, depth[i], what[i], face[i])
+        first_hits(world, stack, rays, width, 1e-4, True, scratch, crossing, depth[i], what[i], face[i])
         for j in range(width):
             w, t, dx, dy, dz = what[i, j], depth[i, j], rays[j, 3], rays[j, 4], rays[j, 5]
             if w == NO_HIT:
@@ -58,7 +58,7 @@ def truth_pass(world, camera, depth, what, face, normal):  # type: ignore[no-unt
 def gather_pass(world, camera, depth, what, normal, count, points, lights):  # type: ignore[no-untyped-def]
     """On every STEP-th pixel: world point and normal (h, w, 6), light gathered by `count` rays (h, w, 3)."""
     stack, most = np.zeros(STACK, np.int64), points.shape[1] * count
-    rays, crossing, lane = np.zeros((most, COLUMNS)), np.zeros((most, 3)), np.zeros((SCRATCH, LANES))
+    rays, crossing, scratch = np.zeros((most, COLUMNS)), np.zeros((most, 3)), land_scratch()
     hit, met, face = np.zeros(most), np.zeros(most, np.int64), np.zeros(most, np.int64)
     for i in range(points.shape[0]):
         number = 0
@@ -75,7 +75,7 @@ def gather_pass(world, camera, depth, what, normal, count, points, lights):  # t
             points[i, j, 3], points[i, j, 4], points[i, j, 5] = nx, ny, nz
             gather_rays(world, x, y, z, nx, ny, nz, t, count, i, j, rays[number : number + count])
             number += count
-        first_hits(world, stack, rays, number, 0.0, False, lane, crossing, hit, met, face)
+        first_hits(world, stack, rays, number, 0.0, False, scratch, crossing, hit, met, face)
         number = 0
         for j in range(points.shape[1]):
             if points[i, j, 0] < INFINITY:
@@ -144,7 +144,7 @@ def _background(world, dx, dy, dz):  # type: ignore[no-untyped-def]
 def sun_pass(world, camera, depth, what, normal, sun):  # type: ignore[no-untyped-def]
     """Whether the sun reaches what a pixel shows: sun (H, W), zeros on entry, 1 where it does."""
     stack, width = np.zeros(STACK, np.int64), depth.shape[1]
-    rays, crossing, lane = np.zeros((width, COLUMNS)), np.zeros((width, 3)), np.zeros((SCRATCH, LANES))
+    rays, crossing, scratch = np.zeros((width, COLUMNS)), np.zeros((width, 3)), land_scratch()
     hidden, where = np.zeros(width), np.zeros(width, np.int64)
     for i in range(depth.shape[0]):
         number = 0
@@ -156,7 +156,7 @@ def sun_pass(world, camera, depth, what, normal, sun):  # type: ignore[no-untype
             if sun_ray(world, x, y, z, nx, ny, nz, t, 0.0, 0.0, rays[number]):
                 where[number] = j
                 number += 1
-        mark_blocked(world, stack, rays, number, lane, crossing, hidden)
+        mark_blocked(world, stack, rays, number, scratch, crossing, hidden)
         for k in range(number):
             sun[i, where[k]] = 1.0 - hidden[k]
 
@@ -196,7 +196,7 @@ def outline_pass(world, camera, depth, what, face, sun, points, lights, samples,
     """More samples on outlines and shadow edges; changes rgb (H, W, 3) in place, the truth stays that of the centre."""
     stack, shadow, most = np.zeros(STACK, np.int64), np.zeros(STACK, np.int64), depth.shape[1] * samples
     rays, suns, crossing = np.zeros((most, COLUMNS)), np.zeros((most, COLUMNS)), np.zeros((most, 3))
-    lane, hit, lit, hidden = np.zeros((SCRATCH, LANES)), np.zeros(most), np.zeros(most), np.zeros(most)
+    scratch, hit, lit, hidden = land_scratch(), np.zeros(most), np.zeros(most), np.zeros(most)
     met, side, where = np.zeros(most, np.int64), np.zeros(most, np.int64), np.zeros(most, np.int64)
     pixels, places, normals = np.zeros(depth.shape[1], np.int64), np.zeros((most, 4)), np.zeros((most, 3))
     ox, oy, oz = camera[3], camera[7], camera[11]
@@ -215,7 +215,7 @@ def outline_pass(world, camera, depth, what, face, sun, points, lights, samples,
                     dx, dy, dz = _ray(camera, column, row)
                     put_ray(rays[s], ox, oy, oz, dx, dy, dz, INFINITY, 0.0)
                 number += 1
-        first_hits(world, stack, rays, number * samples, 1e-4, True, lane, crossing, hit, met, side)
+        first_hits(world, stack, rays, number * samples, 1e-4, True, scratch, crossing, hit, met, side)
         facing = 0
         for s in range(number * samples):
             lit[s] = 0.0
@@ -229,7 +229,7 @@ def outline_pass(world, camera, depth, what, face, sun, points, lights, samples,
             if sun_ray(world, x, y, z, nx, ny, nz, t, a, b, suns[facing]):
                 where[facing] = s
                 facing += 1
-        mark_blocked(world, shadow, suns, facing, lane, crossing, hidden)
+        mark_blocked(world, shadow, suns, facing, scratch, crossing, hidden)
         for k in range(facing):
             lit[where[k]] = 1.0 - hidden[k]
         for n in range(number):

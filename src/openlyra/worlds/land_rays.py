@@ -1,7 +1,8 @@
 """Many rays against the land at once (numba): the march of `terrain.hit_terrain`, some rays side by side.
 
-Every ray takes the very steps it takes alone, but the noise is worked out for all of them in one loop, which the
-compiler turns into vector instructions: several times as fast as one by one. A ray that ends makes room for the next.
+Every ray takes the steps it takes alone, but the noise is worked out for all of them in one loop, which the compiler
+turns into vector instructions: several times as fast as one by one. A ray that ends makes room for the next. The march
+is in float32, where vectors hold twice as many; the exact crossing is then found in float64.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from openlyra.worlds.kernels import INFINITY, LEAN
+from openlyra.worlds.kernels import INFINITY, LEAN, OPTIONS
 from openlyra.worlds.terrain import (
     AMPLITUDE,
     FLAT,
@@ -27,8 +28,6 @@ from openlyra.worlds.terrain import (
 
 LANES = 32
 """Rays side by side."""
-SCRATCH = 22
-"""Rows of the (SCRATCH, LANES) float64 array that the functions here work in."""
 FAR_END, AWAY, COLUMNS = 6, 7, 8
 """A ray is a row of eight numbers: origin, direction, where it ends (t), metres to the viewer of its start."""
 LAST, BEYOND, GAP = range(3)
@@ -37,53 +36,67 @@ _A, _B, _D = np.uint32(73856093), np.uint32(19349663), np.uint32(2654435761)
 _MIX, _S13, _S16, _LOW = np.uint32(1274126177), np.uint32(13), np.uint32(16), np.uint32(0xFFFF)
 
 
+@njit(**OPTIONS)
+def land_scratch():  # type: ignore[no-untyped-def]
+    """What the functions here work in: float32 for marches, float64 for crossings."""
+    return np.zeros((22, LANES), np.float32), np.zeros((19, LANES))
+
+
 @njit(**LEAN)
 def _mixed(n):  # type: ignore[no-untyped-def]
-    """The end of `noise.hash3`, in 32 bits throughout so that it fits vectors."""
+    """The end of `noise.hash3` before it is divided, in 32 bits throughout so that it fits vectors."""
     n = np.uint32(np.uint32(n ^ (n >> _S13)) * _MIX)
     n = np.uint32(n ^ (n >> _S16))
     n = np.uint32(np.uint32(n ^ (n >> _S13)) * _MIX)
-    return np.float64(np.int32((n >> _S16) & _LOW)) / 65535.0
+    return np.int32((n >> _S16) & _LOW)
 
 
+# All numbers in the loops below have the type of the arrays: one float64 among them would halve the vectors.
 @njit(**LEAN)
 def _add_octave(x, z, packed, octave, total, count):  # type: ignore[no-untyped-def]
     """Add one weighted octave of the land at `count` places to total."""
-    c, s, weight = packed[TABLE + 4 * octave], packed[TABLE + 4 * octave + 1], packed[TABLE + 4 * octave + 2]
+    real = x.dtype.type
+    c, s = real(packed[TABLE + 4 * octave]), real(packed[TABLE + 4 * octave + 1])
+    weight, ridged = real(packed[TABLE + 4 * octave + 2]), real(packed[RIDGED])
     seed = np.uint32(np.uint32(int(packed[SEED]) + octave) * _D)
-    ridged, shift = packed[RIDGED], 17.3 * octave
+    shift, across, unit = real(17.3 * octave), real(9.1), real(1.0 / 65535.0)
+    one, two, three = real(1.0), real(2.0), real(3.0)
     for k in range(count):
-        u, v = c * x[k] - s * z[k] + shift, s * x[k] + c * z[k] - 9.1
+        u, v = c * x[k] - s * z[k] + shift, s * x[k] + c * z[k] - across
         ui, vi = np.floor(u), np.floor(v)
         fu, fv = u - ui, v - vi
-        fu, fv = fu * fu * (3.0 - 2.0 * fu), fv * fv * (3.0 - 2.0 * fv)
+        fu, fv = fu * fu * (three - two * fu), fv * fv * (three - two * fv)
         left = np.uint32(np.uint32(np.int32(ui)) * _A)
         right = np.uint32(left + _A)
         up = np.uint32(np.uint32(np.int32(vi)) * _B)
         down = np.uint32(np.uint32(up + _B) ^ seed)
         up = np.uint32(up ^ seed)
-        a = _mixed(np.uint32(left ^ up)) * (1.0 - fu) + _mixed(np.uint32(right ^ up)) * fu
-        b = _mixed(np.uint32(left ^ down)) * (1.0 - fu) + _mixed(np.uint32(right ^ down)) * fu
-        value = a * (1.0 - fv) + b * fv
-        ridge = 1.0 - abs(2.0 * value - 1.0)
-        total[k] += weight * (value * (1.0 - ridged) + ridge * ridge * ridged)
-
-
-@njit(**LEAN)
-def _bound(y, share, total, unit, rest, origin, bound, open_, count):  # type: ignore[no-untyped-def]
-    """`terrain._gap` after one more octave, for the rays still open; how many stay open."""
-    left = 0.0
-    for k in range(count):
-        size = unit * share[k]
-        value = origin - y[k] - size * (total[k] + rest)
-        bound[k] = value if open_[k] > 0.0 else bound[k]
-        stays = open_[k] if value <= 0.8 * size * rest else 0.0
-        open_[k] = stays
-        left += stays
-    return left
+        a, b = real(_mixed(np.uint32(left ^ up))), real(_mixed(np.uint32(left ^ down)))
+        a += (real(_mixed(np.uint32(right ^ up))) - a) * fu
+        b += (real(_mixed(np.uint32(right ^ down))) - b) * fu
+        value = (a + (b - a) * fv) * unit
+        ridge = one - abs(two * value - one)
+        total[k] += weight * (value * (one - ridged) + ridge * ridge * ridged)
 
 
 # Each loop below writes one array: with more, the compiler would not see that they are apart, and not use vectors.
+@njit(**LEAN)
+def _bound(y, share, total, packed, octave, bound, open_, count):  # type: ignore[no-untyped-def]
+    """`terrain._gap` after one more octave, for the rays still open; how many stay open."""
+    real = y.dtype.type
+    unit, origin, rest = real(packed[UNIT]), real(packed[ORIGIN]), real(packed[TABLE + 4 * octave + 3])
+    none, matters = real(0.0), real(0.8 * packed[UNIT] * packed[TABLE + 4 * octave + 3])
+    for k in range(count):
+        value = origin - y[k] - unit * share[k] * (total[k] + rest)
+        bound[k] = value if open_[k] > none else bound[k]
+    for k in range(count):
+        open_[k] = open_[k] if bound[k] <= matters * share[k] else none
+    left = 0
+    for k in range(count):
+        left += int(open_[k] > none)
+    return left
+
+
 @njit(**LEAN)
 def _along(start, direction, t, out, count):  # type: ignore[no-untyped-def]
     for k in range(count):
@@ -93,18 +106,22 @@ def _along(start, direction, t, out, count):  # type: ignore[no-untyped-def]
 @njit(**LEAN)
 def _shares(x, z, flat, share, count):  # type: ignore[no-untyped-def]
     """`terrain.height_share`."""
-    scale = 1.0 / (4.0 * max(flat, 1.0))
+    real = x.dtype.type
+    scale, one, two, three = real(1.0 / (4.0 * max(flat, 1.0))), real(1.0), real(2.0), real(3.0)
+    least, more = real(0.06), real(0.94)
     for k in range(count):
-        s = min(1.0, math.sqrt(x[k] * x[k] + z[k] * z[k]) * scale)
-        share[k] = 0.06 + 0.94 * s * s * (3.0 - 2.0 * s)
+        s = min(one, np.sqrt(x[k] * x[k] + z[k] * z[k]) * scale)
+        share[k] = least + more * s * s * (three - two * s)
 
 
 @njit(**LEAN)
 def _next(t, bound, rise, slope, share, least, ahead, count):  # type: ignore[no-untyped-def]
     """The gap closes by the ray's own fall and by the steepest likely rise of the land."""
+    real = t.dtype.type
+    one, more, grow = real(1.0), real(0.2), real(0.003)
     for k in range(count):
-        step = bound[k] / (rise[k] + slope[k] * min(1.0, share[k] + 0.2))
-        ahead[k] = t[k] + max(step, least[k] + 0.003 * t[k])
+        step = bound[k] / (rise[k] + slope[k] * min(one, share[k] + more))
+        ahead[k] = t[k] + max(step, least[k] + grow * t[k])
 
 
 @njit(**LEAN)
@@ -118,8 +135,9 @@ def _places(packed, ray, t, x, y, z, share, total, count):  # type: ignore[no-un
 
 
 @njit(**LEAN)
-def land_crossings(packed, rays, count, near, lane, out):  # type: ignore[no-untyped-def]
+def land_crossings(packed, rays, count, near, scratch, out):  # type: ignore[no-untyped-def]
     """Bracket the first crossing of the first `count` rays (N, COLUMNS) from `near` on, into out (N, 3)."""
+    lane = scratch[0]
     ray, t, last, number, tries = lane[:6], lane[6], lane[7], lane[8], lane[9]
     x, y, z, share, total = lane[10], lane[11], lane[12], lane[13], lane[14]
     bound, open_, ahead = lane[15], lane[16], lane[17]
@@ -147,8 +165,7 @@ def land_crossings(packed, rays, count, near, lane, out):  # type: ignore[no-unt
         open_[:active] = 1.0
         for octave in range(OCTAVES):
             _add_octave(x, z, packed, octave, total, active)
-            rest = packed[TABLE + 4 * octave + 3]
-            if _bound(y, share, total, packed[UNIT], rest, packed[ORIGIN], bound, open_, active) == 0.0:
+            if _bound(y, share, total, packed, octave, bound, open_, active) == 0:
                 break
         _next(t, bound, rise, slope, share, least, ahead, active)
         for k in range(active - 1, -1, -1):
@@ -173,9 +190,10 @@ def land_crossings(packed, rays, count, near, lane, out):  # type: ignore[no-unt
 
 
 @njit(**LEAN)
-def land_hits(packed, rays, count, near, lane, out):  # type: ignore[no-untyped-def]
+def land_hits(packed, rays, count, near, scratch, out):  # type: ignore[no-untyped-def]
     """`land_crossings`, then the exact t of each into out[:, BEYOND], by false position with halving."""
-    land_crossings(packed, rays, count, near, lane, out)
+    land_crossings(packed, rays, count, near, scratch, out)
+    lane = scratch[1]
     ray, t, last, number, tries = lane[:6], lane[6], lane[7], lane[8], lane[9]
     x, y, z, share, total = lane[10], lane[11], lane[12], lane[13], lane[14]
     above, below, side, middle = lane[15], lane[16], lane[17], lane[18]
@@ -201,6 +219,8 @@ def land_hits(packed, rays, count, near, lane, out):  # type: ignore[no-untyped-
             over = False
             if tries[k] < 0.0:
                 above[k] = value
+                # Rounded, the march may have taken a place a hair below the land for one above it.
+                over = value <= 0.0
             else:
                 if value > 0.0:
                     last[k], above[k] = middle[k], value

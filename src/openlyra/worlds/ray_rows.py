@@ -20,7 +20,7 @@ def put_ray(ray, ox, oy, oz, dx, dy, dz, far, away):  # type: ignore[no-untyped-
 
 
 @njit(**LEAN)
-def first_hits(world, stack, rays, count, near, exact, lane, crossing, t, what, face):  # type: ignore[no-untyped-def]
+def first_hits(world, stack, rays, count, near, exact, scratch, crossing, t, what, face):  # type: ignore[no-untyped-def]
     """`trace.nearest` of the first `count` rays into t, what and face (N,); changes where rays end.
 
     Without `exact` the land is met to within what a pixel shows to a viewer of the ray's start.
@@ -31,9 +31,9 @@ def first_hits(world, stack, rays, count, near, exact, lane, crossing, t, what, 
         r[FAR_END] = min(t[k], world.terrain[FAR])
     if world.terrain[PRESENT] > 0:
         if exact:
-            land_hits(world.terrain, rays, count, near, lane, crossing)
+            land_hits(world.terrain, rays, count, near, scratch, crossing)
         else:
-            land_crossings(world.terrain, rays, count, near, lane, crossing)
+            land_crossings(world.terrain, rays, count, near, scratch, crossing)
     for k in range(count):
         if world.terrain[PRESENT] > 0 and crossing[k, BEYOND] < INFINITY:
             land = crossing[k, BEYOND] if exact else 0.5 * (crossing[k, LAST] + crossing[k, BEYOND])
@@ -44,7 +44,7 @@ def first_hits(world, stack, rays, count, near, exact, lane, crossing, t, what, 
 
 
 @njit(**LEAN)
-def mark_blocked(world, stack, rays, count, lane, crossing, hidden):  # type: ignore[no-untyped-def]
+def mark_blocked(world, stack, rays, count, scratch, crossing, hidden):  # type: ignore[no-untyped-def]
     """Whether anything is in the way of the first `count` rays, into hidden (N,) of 0 and 1; changes where rays end."""
     for k in range(count):
         r = rays[k]
@@ -52,7 +52,7 @@ def mark_blocked(world, stack, rays, count, lane, crossing, hidden):  # type: ig
         hidden[k] = 1.0 if blocked else 0.0
         r[FAR_END] = 0.0 if blocked else min(r[FAR_END], world.terrain[FAR])
     if world.terrain[PRESENT] > 0:
-        land_crossings(world.terrain, rays, count, 0.0, lane, crossing)
+        land_crossings(world.terrain, rays, count, 0.0, scratch, crossing)
         for k in range(count):
             if crossing[k, BEYOND] < INFINITY:
                 hidden[k] = 1.0
