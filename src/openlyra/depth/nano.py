@@ -31,6 +31,8 @@ DOUBT = -1.0
 """Sky logit above which the network does not contradict what colours say."""
 DETAIL = 0.2
 """Deviation of the blur, in heights of the photo, that tells detail from place."""
+CLOSER_SKY = 0.2
+"""How much the closer look's opinion of the sky counts; a cloud is told from a wall by what is around it."""
 LEAST_FOV, GREATEST_FOV = 15.0, 110.0
 """Bounds in degrees of what is believed of the vertical field of view."""
 
@@ -109,7 +111,7 @@ def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, int]) -> RawDepth:
     detail = change - _blurred(change, DETAIL * rows)
     return RawDepth(
         inverse=np.exp(level + detail).astype(np.float32),
-        sky=(0.5 * (_grown(overview.sky, rows, columns) + closer.sky)).astype(np.float32),
+        sky=((1 - CLOSER_SKY) * _grown(overview.sky, rows, columns) + CLOSER_SKY * closer.sky).astype(np.float32),
         spread=(0.5 * (_grown(overview.spread, rows, columns) + closer.spread)).astype(np.float32),
         focal=overview.focal,
     )

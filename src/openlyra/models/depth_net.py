@@ -1,9 +1,9 @@
 """The small depth network: photo to inverse depth, sky, trust and focal length, all in one pass.
 
 An EfficientNet-Lite0 encoder (Tan, Le, 2019; batch norm folded into the convolutions), attention between all places of
-its coarsest grid, a feature pyramid (Lin et al., Feature pyramid networks, 2017), and a last step from half to full
-resolution whose weights are read from the photo's finest features, a convex combination of 3 x 3 neighbours a pixel
-(Teed, Deng, RAFT, 2020), so outlines stay sharp.
+its two coarsest grids, a feature pyramid (Lin et al., Feature pyramid networks, 2017), and a last step from half to
+full resolution whose weights are read from the photo's finest features, a convex combination of 3 x 3 neighbours a
+pixel (Teed, Deng, RAFT, 2020), so outlines stay sharp.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 STRIDE = 32
 """Photo sides must be multiples of this."""
-OVERVIEW, MIXERS = 256, 4
-"""Channels and number of the layers that see the whole photo, at stride 32."""
+OVERVIEW = 256
+"""Channels at stride 32."""
 WIDTHS = (128, 96, 48)
 """Channels of the pyramid at strides 16, 8, 4."""
+MIXERS = (6, 2)
+"""Number of layers that see the whole photo at strides 32 and 16."""
 HEAD = 32
 """Channels at stride 2."""
 SHARPNESS = 10.0  # of the soft plus: near things are linear in inverse depth, far ones logarithmic
@@ -109,7 +111,7 @@ class Encoder(nn.Module):
 
 
 class Mixer(nn.Module):
-    """What each place of the coarsest grid learns from all others: self-attention, then two layers of its own.
+    """What each place of a coarse grid learns from all others: self-attention, then two layers of its own.
 
     Normalised before each (Vaswani et al., Attention is all you need, 2017); places are told apart by a filter of
     neighbours (Chu et al., Conditional positional encodings, 2021), so any photo shape will do.
@@ -162,12 +164,13 @@ class DepthNet(nn.Module):
         super().__init__()
         self.encoder = Encoder()
         self.enter = Conv(TAPS[6] + 2, OVERVIEW, 1)
-        self.overview = nn.ModuleList([Mixer(OVERVIEW) for _ in range(MIXERS)])
+        self.overview = nn.ModuleList([Mixer(OVERVIEW) for _ in range(MIXERS[0])])
         self.lens = nn.ModuleList([Conv(OVERVIEW, 64, 1), Conv(64, 1, 1)])
         above = (OVERVIEW, *WIDTHS)
         self.levels = nn.ModuleList(
             [Fuse(inputs, above[n], WIDTHS[n]) for n, inputs in enumerate((TAPS[4], TAPS[2], TAPS[1]))]
         )
+        self.middle = nn.ModuleList([Mixer(WIDTHS[0]) for _ in range(MIXERS[1])])
         self.carry = Conv(WIDTHS[-1], HEAD, 1)
         self.lateral = Conv(TAPS[0], HEAD, 1)
         self.detail = Conv(12, HEAD, 3)
@@ -185,8 +188,10 @@ class DepthNet(nn.Module):
         for mixer in self.overview:
             features = mixer(features)
         log_focal = self._log_focal(features)
-        for level, tap in zip(self.levels, (taps[3], taps[2], taps[1])):
-            features = level(tap, features)
+        features = self.levels[0](taps[3], features)
+        for mixer in self.middle:
+            features = mixer(features)
+        features = self.levels[2](taps[1], self.levels[1](taps[2], features))
         fine = self.lateral(taps[0]) + self.detail(F.pixel_unshuffle(x, 2))
         fine = fine + F.interpolate(self.carry(features), size=fine.shape[-2:], mode="bilinear", align_corners=False)
         head = F.relu6(self.head(F.relu6(fine, inplace=True)), inplace=True)

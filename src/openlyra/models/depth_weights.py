@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "aa33e40932dbbff3ce07d3bf37ebae601bf8aba6e43a063d62795cab0756b626"
+SHA256 = "9817e73c58abdd90fc3b62bd5c01a4e4064adb14e52e77168dd40df23e986377"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
