@@ -46,8 +46,10 @@ def points(depth: np.ndarray) -> np.ndarray:
     return np.stack([(x - columns / 2) / FOCAL * depth, (y - rows / 2) / FOCAL * depth, depth], -1)
 
 
-def test_a_cube_stands_on_the_floor_and_only_comes_nearer(cube: Path) -> None:
-    """Seen points lie on the cube's faces: none below the floor, at most its diagonal apart, upright faces flat."""
+def test_a_cube_stands_on_the_floor_and_only_comes_nearer(cube: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen points of a cube of 0.6 m lie between the floor and 0.6 m above it, at most its diagonal apart."""
+    monkeypatch.setattr(depth_meshes, "MOST_MESHES", 1)
+    monkeypatch.setattr(depth_meshes, "METRES", (0.6, 0.6))
     meshes, (rgb, before) = Meshes(cube), floor()
     drawn = 0
     for seed in range(12):
@@ -55,7 +57,9 @@ def test_a_cube_stands_on_the_floor_and_only_comes_nearer(cube: Path) -> None:
         mine = depth != before
         drawn += int(mine.any())
         assert (depth[mine] > 0).all() and ((depth < before) | (before == 0))[mine].all()
-        assert (points(depth)[mine][:, 1] < CAMERA_HEIGHT + 1e-3).all()
+        where = points(depth)[mine]
+        assert (where[:, 1] < CAMERA_HEIGHT + 1e-3).all() and (where[:, 1] > CAMERA_HEIGHT - 0.61).all()
+        assert np.linalg.norm(where - where[:1], axis=1).max(initial=0) < 0.6 * 3**0.5 + 0.01
         untouched = ~mine & (before == 0)
         assert (picture[untouched] == 100).all()
     assert drawn >= 10

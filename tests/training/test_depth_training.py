@@ -12,11 +12,12 @@ from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import load_file, save_file
 
 from openlyra.errors import InputError
+from openlyra.evaluation.depth_worlds import FARTHEST
 from openlyra.models.depth_net import DepthNet, DepthPrediction
 from openlyra.models.depth_weights import read_depth_net
 from openlyra.training.depth import DepthTrainer, train_depth
 from openlyra.training.depth_data import Shards, View, as_truth, draw_batch
-from openlyra.training.depth_losses import CLOSE, FARTHEST, HOPELESS, DepthTruth, depth_loss
+from openlyra.training.depth_losses import CLOSE, HOPELESS, DepthTruth, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights
 from openlyra.training.depth_surfaces import Surfaces

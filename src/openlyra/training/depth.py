@@ -38,10 +38,10 @@ Watch = Callable[[DepthNet], dict[str, object]]
 class _Batches(IterableDataset):  # type: ignore[type-arg]
     """This rank's places in the batches of all steps from one on, in order."""
 
-    def __init__(self, folder: Path, settings: TrainDepthSettings, first: int, places: range) -> None:
-        self.folder, self.settings, self.first, self.places = folder, settings, first, places
-        self.surfaces = Surfaces(settings.surfaces) if settings.surfaces else None
-        self.meshes = Meshes(settings.meshes) if settings.meshes else None
+    def __init__(self, folder: Path, trainer: DepthTrainer) -> None:
+        self.folder, self.settings, self.first = folder, trainer.settings, trainer.step
+        self.places = trainer.ranks.places(trainer.settings.batch)
+        self.surfaces, self.meshes = trainer.surfaces, trainer.meshes
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         shards = Shards(self.folder, self.settings.window, self.surfaces, self.meshes)
@@ -60,6 +60,9 @@ class DepthTrainer:
     def __init__(self, settings: TrainDepthSettings, start: Path | None = None) -> None:
         settings.check()
         self.settings = settings
+        # Read here, so that a bad folder is told before anything is drawn.
+        self.surfaces = Surfaces(settings.surfaces) if settings.surfaces else None
+        self.meshes = Meshes(settings.meshes) if settings.meshes else None
         self.ranks = Ranks.now(settings.batch, 1)
         self.net = DepthNet()
         torch.manual_seed(settings.seed)
@@ -182,7 +185,7 @@ def train_depth(
         watch: called with the averaged network after each checkpoint; what it returns goes to the log.
     """
     output.mkdir(parents=True, exist_ok=True)
-    batches = _Batches(data, trainer.settings, trainer.step, trainer.ranks.places(trainer.settings.batch))
+    batches = _Batches(data, trainer)
     loader: DataLoader[tuple[Tensor, Tensor, Tensor]] = DataLoader(
         batches, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4 if workers else None
     )

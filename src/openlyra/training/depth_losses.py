@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from openlyra.evaluation.depth_worlds import FARTHEST
 from openlyra.models.depth_net import DepthPrediction
 
 KEPT = 0.9  # part of the residuals that count; the largest are outlines and thin things nobody can place
 HOPELESS = 0.7  # error of log depth beyond which a pixel counts as wrong, not as more wrong
-FARTHEST = 80.0  # metres; what is farther takes no part in the alignment, as in the evaluation on held-out worlds
 CLOSE = 0.2  # error of log depth about which a pixel stops to count as right: a factor of 1.25 is 0.22
 STRAIGHT = 2e-3  # relative second difference of inverse depth below which a spot is part of a plane
 

@@ -2,6 +2,7 @@
 
 A mesh stands on a floor of the view (or lies, if it was modelled that way), as large as it looks good there. Embree
 finds what rays meet; where that is nearer than what was there, colour and depth are the mesh's.
+A shadow falls on everything behind the mesh, also through a table that would have caught it: only the mesh is known.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +56,9 @@ class TexturedMesh:
     @cached_property
     def embree(self) -> Any:
         """What answers rays."""
-        try:
-            from embreex.mesh_construction import TriangleMesh
-            from embreex.rtcore_scene import EmbreeScene
-        except ImportError:
-            raise MissingExtraError("embreex", "train") from None
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
         scene = EmbreeScene()
         TriangleMesh(scene, np.ascontiguousarray(self.corners))
         return scene
@@ -87,12 +87,20 @@ class _Stand:
     foot: Floats
     turn: Floats
     size: float
-    sun: Floats
-    """(3,) unit, towards the light, in the camera."""
 
     def inside(self, points: Floats) -> Floats:
         """Points (N, 3) of the camera in the mesh's axes."""
         return ((points - self.foot) @ self.turn / self.size).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Light:
+    """The same for all meshes of a view."""
+
+    sun: Floats
+    """(3,) unit, towards the light, in the camera."""
+    shade: float
+    """Part of the light that comes from there."""
 
 
 class Meshes:
@@ -102,6 +110,8 @@ class Meshes:
         paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
         if not paths:
             raise InputError(f"{folder}: holds no meshes ({', '.join(SUFFIXES)})")
+        if find_spec("embreex") is None:
+            raise MissingExtraError("embreex", "train")
         self.meshes = [read_textured_mesh(path) for path in paths]
 
     def stood_into(
@@ -110,16 +120,17 @@ class Meshes:
         """Picture (H, W, 3) and depth (H, W) in metres, 0 at the sky, with meshes on the floor, where there is one."""
         color, depth = rgb.astype(np.float32), depth.copy()
         rays = _rays(depth.shape[0], depth.shape[1], focal)
-        kind, slant = facing(depth, rays[..., 0], rays[..., 1], focal)
+        kind, slant, normal = facing(depth, rays[..., 0], rays[..., 1], focal)
         floor = np.argwhere((kind == FLOOR) & (slant > 0.08) & (depth > 0.3) & (depth < FARTHEST))
         if len(floor) == 0:
             return rgb, depth
-        shade = random.uniform(0.1, 0.65)
+        light = _light(random)
         for _ in range(int(random.integers(1, MOST_MESHES + 1))):
             mesh = self.meshes[int(random.integers(len(self.meshes)))]
-            row, column = floor[int(random.integers(len(floor)))]
-            stand = _stand(rays, depth, int(row), int(column), focal, random)
-            _draw(mesh, stand, color, depth, rays, focal, shade, random)
+            place = tuple(floor[int(random.integers(len(floor)))])
+            looks = math.exp(random.uniform(*np.log(LOOKS))) * len(depth) / focal
+            stand = _stand(normal[place], rays[place] * depth[place], looks, random)
+            _draw(mesh, stand, light, color, depth, rays, focal, random)
         return np.clip(color, 0, 255).astype(np.uint8), depth
 
 
@@ -129,73 +140,68 @@ def _rays(rows: int, columns: int, focal: float) -> Floats:
     return np.stack([(x + 0.5 - columns / 2) / focal, (y + 0.5 - rows / 2) / focal, np.ones_like(x)], -1)
 
 
-def _stand(rays: Floats, depth: Floats, row: int, column: int, focal: float, random: Generator) -> _Stand:
-    z = float(depth[row, column])
-    looks = depth.shape[0] * math.exp(random.uniform(*np.log(LOOKS)))
-    size = min(max(looks * z / focal, METRES[0]), METRES[1])
-    down = _normal(rays, depth, row, column)
-    # In hand-held pictures too, things stand upright rather than square to a sloping floor; half way will do.
+def _stand(down: Floats, foot: Floats, looks: float, random: Generator) -> _Stand:
+    """A mesh turned at random on a floor whose normal points `down`, `looks` radians large, at `foot`."""
+    size = min(max(looks * float(foot[2]), METRES[0]), METRES[1])
+    # Things stand upright rather than square to a sloping floor; half way will do.
     down = down + np.array([0, 1, 0], np.float32)
     down /= np.linalg.norm(down)
     aside = np.cross(down, [0, 0, 1])
     aside /= np.linalg.norm(aside)
     yaw = random.uniform(0, 2 * math.pi)
     first = math.cos(yaw) * aside + math.sin(yaw) * np.cross(down, aside)
-    turn = np.stack([first, down, np.cross(first, down)], 1).astype(np.float32)
+    return _Stand(foot, np.stack([first, down, np.cross(first, down)], 1).astype(np.float32), size)
+
+
+def _light(random: Generator) -> _Light:
     azimuth, height = random.uniform(0, 2 * math.pi), random.uniform(0.5, 1.4)
-    flat = math.cos(azimuth) * aside + math.sin(azimuth) * np.cross(down, aside)
-    sun = (math.cos(height) * flat - math.sin(height) * down).astype(np.float32)
-    return _Stand((rays[row, column] * z).astype(np.float32), turn, size, sun)
-
-
-def _normal(rays: Floats, depth: Floats, row: int, column: int) -> Floats:
-    """(3,) unit normal of the floor at a pixel, pointing down, from its four neighbours; straight down at the rim."""
-    rows, columns = depth.shape
-    if not (0 < row < rows - 1 and 0 < column < columns - 1):
-        return np.array([0, 1, 0], np.float32)
-    points = rays * depth[..., None]
-    across = points[row, column + 1] - points[row, column - 1]
-    along = points[row + 1, column] - points[row - 1, column]
-    normal = np.cross(along, across)
-    length = float(np.linalg.norm(normal))
-    if length == 0 or abs(normal[1]) < 0.5 * length:
-        return np.array([0, 1, 0], np.float32)
-    return (normal / math.copysign(length, normal[1])).astype(np.float32)
+    flat = math.cos(height)
+    sun = [flat * math.cos(azimuth), -math.sin(height), flat * math.sin(azimuth)]
+    return _Light(np.array(sun, np.float32), random.uniform(0.1, 0.65))
 
 
 def _draw(
-    mesh: TexturedMesh, stand: _Stand, color: Floats, depth: Floats, rays: Floats, focal: float, shade: float,
+    mesh: TexturedMesh, stand: _Stand, light: _Light, color: Floats, depth: Floats, rays: Floats, focal: float,
     random: Generator,
 ) -> None:  # fmt: skip
     """Draw a mesh and its shadow into color and depth, in place."""
     seen = _around(stand, depth.shape, focal)
-    window, directions = depth[seen], rays[seen]
-    flat = directions.reshape(-1, 3)
+    flat, before, shown = rays[seen].reshape(-1, 3), depth[seen].ravel(), color[seen].reshape(-1, 3)
     origin = np.broadcast_to(stand.inside(np.zeros((1, 3), np.float32)), flat.shape)
     face, t, within = mesh.hits(origin, flat @ stand.turn / stand.size)
-    before = window.ravel()
     mine = (face >= 0) & (t > 0.05) & ((t < before) | (before == 0))
-    points = flat * before[:, None]
-    inside = stand.inside(points)
-    shaded = ~mine & (before > 0) & (np.abs(inside).max(1) < 4.0)
-    start = inside + 0.01 * (stand.sun @ stand.turn)
-    shaded[shaded] = mesh.hits(start[shaded], np.broadcast_to(stand.sun @ stand.turn, (int(shaded.sum()), 3)))[0] >= 0
-    light = color[seen].reshape(-1, 3)
-    usual = float(light[before > 0].mean()) if (before > 0).any() else 128.0
-    light[shaded] *= 1 - shade
+    solid = before > 0
+    usual = float(shown[solid].mean()) if solid.any() else 128.0
+    shown[_shadow(mesh, stand, light, flat * before[:, None], solid & ~mine)] *= 1 - light.shade
     if mine.any():
-        a, b, c = mesh.corners[face[mine]].transpose(1, 0, 2)
-        normal = np.cross(b - a, c - a) @ stand.turn.T
-        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
-        # Meshes come with faces either way round.
-        normal *= -np.sign((normal * flat[mine]).sum(1, keepdims=True))
-        lit = 1 - shade + shade * np.clip(normal @ stand.sun, 0, 1) * 1.6
+        lit = _lit(mesh.corners[face[mine]], stand, light, flat[mine])
         texels = focal * stand.size / float(stand.foot[2]) / TEXTURE
         own = mesh.colors(face[mine], within[mine], max(0, round(-math.log2(max(texels, 1e-6)))))
         gain = (usual / max(float(own.mean()), 16.0)) ** random.uniform(0.3, 1.0) * math.exp(random.normal(0, 0.25))
-        light[mine] = own * gain * lit[:, None]
-    color[seen] = light.reshape(color[seen].shape)
-    depth[seen] = np.where(mine, t, before).reshape(window.shape)
+        shown[mine] = own * gain * lit[:, None]
+    color[seen] = shown.reshape(color[seen].shape)
+    depth[seen] = np.where(mine, t, before).reshape(depth[seen].shape)
+
+
+def _shadow(
+    mesh: TexturedMesh, stand: _Stand, light: _Light, points: Floats, where: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which of the points (N, 3) asked for lie in the mesh's shadow."""
+    inside, sun = stand.inside(points), light.sun @ stand.turn
+    shaded = where & (np.abs(inside).max(1) < 4.0)
+    start = inside[shaded] + 0.01 * sun
+    shaded[shaded] = mesh.hits(start, np.broadcast_to(sun, start.shape))[0] >= 0
+    return shaded
+
+
+def _lit(corners: Floats, stand: _Stand, light: _Light, rays: Floats) -> Floats:
+    """Light on faces, given by their corners (N, 3, 3), that are seen along rays (N, 3)."""
+    a, b, c = corners.transpose(1, 0, 2)
+    normal = np.cross(b - a, c - a) @ stand.turn.T
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
+    # Meshes come with faces either way round.
+    normal *= -np.sign((normal * rays).sum(1, keepdims=True))
+    return (1 - light.shade + light.shade * 1.6 * np.clip(normal @ light.sun, 0, 1)).astype(np.float32)
 
 
 def _around(stand: _Stand, shape: tuple[int, int], focal: float) -> tuple[slice, slice]:
@@ -221,6 +227,9 @@ def read_textured_mesh(path: Path) -> TexturedMesh:
         mesh = trimesh.load_mesh(path)
         mesh = mesh.to_mesh() if isinstance(mesh, trimesh.Scene) else mesh
         faces, vertices = np.asarray(mesh.faces), np.asarray(mesh.vertices, np.float32)
+        texture, places = _texture(path, mesh)
+    except InputError:
+        raise
     except Exception as error:  # trimesh's readers raise whatever comes
         raise InputError(f"{path}: not a readable mesh ({error})") from None
     extent = np.ptp(vertices, axis=0).max() if len(vertices) else 0.0
@@ -229,7 +238,6 @@ def read_textured_mesh(path: Path) -> TexturedMesh:
     low, high = vertices.min(0), vertices.max(0)
     foot = np.array([(low[0] + high[0]) / 2, low[1], (low[2] + high[2]) / 2], np.float32)
     standing = (vertices - foot) / extent * np.array([1, -1, -1], np.float32)
-    texture, places = _texture(path, mesh)
     levels = [texture]
     while min(levels[-1].shape[:2]) > 1:
         rows, columns = levels[-1].shape[:2]

@@ -51,7 +51,7 @@ class Surfaces:
         rows, columns = depth.shape
         y = (np.arange(rows, dtype=np.float32) + 0.5 - rows / 2)[:, None] / focal
         x = (np.arange(columns, dtype=np.float32) + 0.5 - columns / 2)[None] / focal
-        kind, slant = facing(depth, x, y, focal)
+        kind, slant, _ = facing(depth, x, y, focal)
         px, py = x * depth, y * depth
         along = np.where(kind == WALL_ASIDE, depth, px)
         down = np.where((kind == FLOOR) | (kind == CEILING), depth, py)
@@ -95,8 +95,9 @@ def _mirrored(texel: np.ndarray) -> NDArray[np.int64]:
 
 def facing(
     depth: NDArray[np.float32], x: np.ndarray, y: np.ndarray, focal: float
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Which sort of surface a pixel shows (H, W), and the cosine between its ray and its normal, at least 0.05.
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """Which sort of surface a pixel shows (H, W), the cosine between its ray and its normal, at least 0.05, and that
+    normal (H, W, 3), pointing away.
 
     Planes are linear in inverse depth: its gradient times the focal length, and what is left at the middle ray, are the
     normal.
@@ -109,4 +110,4 @@ def facing(
     steepest = np.argmax(np.abs(np.stack([dz, dy, dx])), 0)
     level = np.where(dy > 0, FLOOR, CEILING)
     kind = np.choose(steepest, (np.full_like(level, WALL_AHEAD), level, np.full_like(level, WALL_ASIDE)))
-    return kind, slant.astype(np.float32)
+    return kind, slant.astype(np.float32), (np.stack([dx, dy, dz], -1) / size[..., None]).astype(np.float32)
