@@ -14,7 +14,7 @@ from openlyra.worlds.builder import Opening, SceneBuilder, rotation
 from openlyra.worlds.cameras import inside_something
 from openlyra.worlds.draw import FAR_SKY
 from openlyra.worlds.kernels import INFINITY
-from openlyra.worlds.land_rays import BEYOND, COLUMNS, FAR_END, land_hits, land_scratch
+from openlyra.worlds.land_rays import BEYOND, COLUMNS, EXACT, FAR_END, land_hits, land_scratch
 from openlyra.worlds.packed import SHAPE
 from openlyra.worlds.render import Scene, visible
 from openlyra.worlds.shapes_plain import hit_plain
@@ -209,7 +209,7 @@ def test_land_rays_take_the_plain_steps(seed: int) -> None:
     rays[:, 3:6] = rng.normal(0, [1, 0.25, 1], (count, 3))
     rays[:, FAR_END] = rng.uniform(20, 900, count)
     crossing = np.zeros((count, 3))
-    land_hits(land, rays, count, 1e-4, land_scratch(), crossing)
+    land_hits(land, rays, count, 1e-4, EXACT, land_scratch(), crossing)
     plain = np.array([hit_terrain(land, *ray[:6], 1e-4, ray[FAR_END]) for ray in rays])
     hit = plain < INFINITY
     assert 0.3 < hit.mean() < 0.95

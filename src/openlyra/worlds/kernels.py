@@ -9,7 +9,7 @@ from numba import njit
 INFINITY = 1e30
 OPTIONS: dict[str, Any] = {"cache": True, "fastmath": {"nsz", "arcp", "contract", "afn"}, "error_model": "numpy"}
 """Everything is float64: the ground truth must be exact, and scalar code gains nothing from float32. Only the march of
-`land_rays`, which is vector code, is float32."""
+`land_rays` and the filter of `spread`, which are vector code, are float32."""
 
 
 def _without_counting(options: dict[str, Any]) -> dict[str, Any]:

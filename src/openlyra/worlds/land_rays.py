@@ -1,4 +1,5 @@
-"""Many rays against the land at once (numba): the march of `terrain.hit_terrain`, some rays side by side.
+"""Many rays against the land at once (numba): the march of `terrain.hit_terrain`, some rays side by side, and normals
+where they meet it.
 
 Every ray takes the steps it takes alone, but the noise is worked out for all of them in one loop, which the compiler
 turns into vector instructions: several times as fast as one by one. A ray that ends makes room for the next. The march
@@ -24,10 +25,14 @@ from openlyra.worlds.terrain import (
     TABLE,
     UNIT,
     WAVELENGTH,
+    land_slopes,
 )
 
 LANES = 32
 """Rays side by side."""
+EXACT, CLOSE, ROUGH = 40, 2, 0
+"""How often the land is looked at to find out where a ray meets it: as well as numbers allow, to a small part of a
+pixel for its colour, to a few pixels for light."""
 FAR_END, AWAY, COLUMNS = 6, 7, 8
 """A ray is a row of eight numbers: origin, direction, where it ends (t), metres to the viewer of its start."""
 LAST, BEYOND, GAP = range(3)
@@ -190,8 +195,10 @@ def land_crossings(packed, rays, count, near, scratch, out):  # type: ignore[no-
 
 
 @njit(**LEAN)
-def land_hits(packed, rays, count, near, scratch, out):  # type: ignore[no-untyped-def]
-    """`land_crossings`, then the exact t of each into out[:, BEYOND], by false position with halving."""
+def land_hits(packed, rays, count, near, looks, scratch, out):  # type: ignore[no-untyped-def]
+    """`land_crossings`, then the t of each into out[:, BEYOND], by false position with halving: `looks` times, or until
+    it is exact, which takes about ten.
+    """
     land_crossings(packed, rays, count, near, scratch, out)
     lane = scratch[1]
     ray, t, last, number, tries = lane[:6], lane[6], lane[7], lane[8], lane[9]
@@ -232,12 +239,65 @@ def land_hits(packed, rays, count, near, scratch, out):  # type: ignore[no-untyp
                     side[k] = -1.0
                 over = abs(value) < 1e-9 * (1.0 + t[k]) or t[k] - last[k] < 1e-10 * t[k]
             tries[k] += 1.0
-            if over or tries[k] >= 40.0:
-                i = int(number[k])
-                end = middle[k] if over else t[k]
+            if not over:
+                middle[k] = (last[k] * below[k] - t[k] * above[k]) / (below[k] - above[k])
+            if over or tries[k] >= looks:
+                i, end = int(number[k]), middle[k]
                 out[i, BEYOND] = end if end < rays[i, FAR_END] else INFINITY
                 active -= 1
                 for i in range(19):
                     lane[i, k] = lane[i, active]
-            else:
-                middle[k] = (last[k] * below[k] - t[k] * above[k]) / (below[k] - above[k])
+
+
+@njit(**OPTIONS)
+def normal_scratch(most):  # type: ignore[no-untyped-def]
+    """What `land_normals` works in: rows of x, z, sum of octaves, its derivatives by x and z."""
+    return np.zeros((5, most))
+
+
+@njit(**LEAN)
+def _add_slopes(x, z, packed, octave, along_x, along_z, count):  # type: ignore[no-untyped-def]
+    """Add the derivatives of one weighted octave of the land: `terrain._octave_slope`."""
+    c, s = packed[TABLE + 4 * octave], packed[TABLE + 4 * octave + 1]
+    weight, ridged = packed[TABLE + 4 * octave + 2], packed[RIDGED]
+    seed = np.uint32(np.uint32(int(packed[SEED]) + octave) * _D)
+    shift, unit = 17.3 * octave, 1.0 / 65535.0
+    for k in range(count):
+        u, v = c * x[k] - s * z[k] + shift, s * x[k] + c * z[k] - 9.1
+        ui, vi = np.floor(u), np.floor(v)
+        fu, fv = u - ui, v - vi
+        du, dv = 6.0 * fu * (1.0 - fu), 6.0 * fv * (1.0 - fv)
+        fu, fv = fu * fu * (3.0 - 2.0 * fu), fv * fv * (3.0 - 2.0 * fv)
+        left = np.uint32(np.uint32(np.int32(ui)) * _A)
+        right = np.uint32(left + _A)
+        up = np.uint32(np.uint32(np.int32(vi)) * _B)
+        down = np.uint32(np.uint32(up + _B) ^ seed)
+        up = np.uint32(up ^ seed)
+        a, b = np.float64(_mixed(np.uint32(left ^ up))), np.float64(_mixed(np.uint32(left ^ down)))
+        a_right = np.float64(_mixed(np.uint32(right ^ up))) - a
+        b_right = np.float64(_mixed(np.uint32(right ^ down))) - b
+        upper, lower = a + a_right * fu, b + b_right * fu
+        value = (upper + (lower - upper) * fv) * unit
+        ridge = 1.0 - abs(2.0 * value - 1.0)
+        side = 1.0 if value < 0.5 else -1.0
+        steeper = weight * unit * (1.0 - ridged + 4.0 * side * ridge * ridged)
+        du *= steeper * (a_right + (b_right - a_right) * fv)
+        dv *= steeper * (lower - upper)
+        along_x[k] += c * du + s * dv
+        along_z[k] += c * dv - s * du
+
+
+@njit(**LEAN)
+def land_normals(packed, scratch, count):  # type: ignore[no-untyped-def]
+    """`terrain.terrain_normal` at `count` places, x and z in the first two rows of a `normal_scratch`; into its last
+    three.
+    """
+    x, z, total, along_x, along_z = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
+    total[:count], along_x[:count], along_z[:count] = -packed[MIDDLE], 0.0, 0.0
+    for octave in range(OCTAVES):
+        _add_octave(x, z, packed, octave, total, count)
+        _add_slopes(x, z, packed, octave, along_x, along_z, count)
+    for k in range(count):
+        a, c = land_slopes(packed, x[k], z[k], total[k], along_x[k], along_z[k])
+        length = math.sqrt(a * a + c * c + 1.0)
+        total[k], along_x[k], along_z[k] = -a / length, -1.0 / length, -c / length

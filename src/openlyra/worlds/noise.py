@@ -49,24 +49,34 @@ def noise3(x, y, z, seed):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def fbm3(x, y, z, seed, octaves):  # type: ignore[no-untyped-def]
-    """[0, 1] sum of octaves; the largest blob is one unit."""
-    weight, total, norm = 1.0, 0.0, 0.0
-    for octave in range(octaves):
-        total += weight * noise3(x, y, z, seed + octave)
-        norm += weight
-        weight *= 0.5
-        x, y, z = x * 2.03 + 5.1, y * 2.03 + 1.7, z * 2.03 + 9.2
-    return total / max(norm, 1e-9)
+def octave_share(foot):  # type: ignore[no-untyped-def]
+    """How much of an octave a pixel shows whose footprint is `foot` of its blobs: all below a third, nothing from 1."""
+    return min(1.0, 1.5 - 1.5 * foot)
 
 
 @njit(**LEAN)
-def fbm2(x, y, seed, octaves):  # type: ignore[no-untyped-def]
-    """[0, 1] sum of octaves; the largest blob is one unit."""
+def fbm3(x, y, z, seed, octaves, foot):  # type: ignore[no-untyped-def]
+    """[0, 1] sum of octaves; the largest blob is one unit. Octaves finer than `foot` units fade to their mean."""
     weight, total, norm = 1.0, 0.0, 0.0
     for octave in range(octaves):
-        total += weight * noise2(x, y, seed + octave)
+        share = octave_share(foot)
+        if share > 0.0:
+            total += weight * share * (noise3(x, y, z, seed + octave) - 0.5)
         norm += weight
         weight *= 0.5
-        x, y = 1.62 * x - 1.22 * y + 5.1, 1.22 * x + 1.62 * y + 1.7
-    return total / max(norm, 1e-9)
+        x, y, z, foot = x * 2.03 + 5.1, y * 2.03 + 1.7, z * 2.03 + 9.2, foot * 2.03
+    return 0.5 + total / max(norm, 1e-9)
+
+
+@njit(**LEAN)
+def fbm2(x, y, seed, octaves, foot):  # type: ignore[no-untyped-def]
+    """[0, 1] sum of octaves; the largest blob is one unit. Octaves finer than `foot` units fade to their mean."""
+    weight, total, norm = 1.0, 0.0, 0.0
+    for octave in range(octaves):
+        share = octave_share(foot)
+        if share > 0.0:
+            total += weight * share * (noise2(x, y, seed + octave) - 0.5)
+        norm += weight
+        weight *= 0.5
+        x, y, foot = 1.62 * x - 1.22 * y + 5.1, 1.22 * x + 1.62 * y + 1.7, foot * 2.03
+    return 0.5 + total / max(norm, 1e-9)

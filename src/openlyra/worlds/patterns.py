@@ -11,7 +11,7 @@ import math
 from numba import njit
 
 from openlyra.worlds.kernels import LEAN
-from openlyra.worlds.noise import fbm2, fbm3, hash3, noise2, noise3
+from openlyra.worlds.noise import fbm2, fbm3, hash3, noise2, noise3, octave_share
 from openlyra.worlds.pictures import picture
 from openlyra.worlds.types import TEXTURES
 
@@ -185,7 +185,7 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
     if kind == PLAIN:
         shade = 1.0
     elif kind == NOISE:
-        first = ramp(fbm3(x / scale, y / scale, z / scale, seed, 5), 0.3, 0.7)
+        first = ramp(fbm3(x / scale, y / scale, z / scale, seed, 5, foot / scale), 0.3, 0.7)
     elif kind == BRICK or kind == STONE or kind == ROOF:
         jitter, high, joint = (0.0, scale / 2.7, 0.05 * scale) if kind == BRICK else (0.5, 0.5 * scale, 0.04 * scale)
         if kind == ROOF:
@@ -201,7 +201,7 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
             shade *= 1.0 - share * 0.45 * (1.0 - ramp(along, 0.0, 0.25))
             first *= 0.4
         elif kind == STONE:
-            shade *= 0.8 + 0.4 * fbm3(x * 4 / scale, y * 4 / scale, z * 4 / scale, seed, 4)
+            shade *= 0.8 + 0.4 * fbm3(x * 4 / scale, y * 4 / scale, z * 4 / scale, seed, 4, foot * 4 / scale)
         tilt_u, tilt_v = tilt_u * some, tilt_v * some
     elif kind == TILE or kind == PANEL:
         joint = 0.03 * scale if kind == TILE else 0.012 * scale
@@ -218,7 +218,7 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         some = keep(foot, scale)
         odd = (math.floor(u / scale) + math.floor(v / scale)) % 2
         first = odd * some + 0.5 * (1.0 - some)
-        shade = 0.94 + 0.12 * fbm3(x / scale * 3, y / scale * 3, z / scale * 3, seed, 3)
+        shade = 0.94 + 0.12 * fbm3(x / scale * 3, y / scale * 3, z / scale * 3, seed, 3, foot / scale * 3)
     elif kind == STRIPES:
         some = keep(foot, scale)
         at = u / scale
@@ -242,11 +242,11 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         elif eu > ev:
             along, across = u, v
         grain = scale if kind == PLANK else 0.12
-        rings = fbm2(across / grain * 2.2 + 31.0 * name, along / grain * 0.16 + 7.0 * name, seed, 3)
+        rings = fbm2(across / grain * 2.2 + 31.0 * name, along / grain * 0.16 + 7.0 * name, seed, 3, foot / grain * 2.2)
         lines = noise2(across / grain * 26.0 + 40.0 * rings, along / grain * 0.9, seed + 4)
         first = ramp(rings, 0.25, 0.75) * 0.7 + 0.3 * keep(foot, grain / 13.0) * (lines - 0.5) + 0.15
     elif kind == PLASTER:
-        first = 0.35 * ramp(fbm3(x / scale, y / scale, z / scale, seed, 5), 0.3, 0.85)
+        first = 0.35 * ramp(fbm3(x / scale, y / scale, z / scale, seed, 5, foot / scale), 0.3, 0.85)
         grain = keep(foot, 0.006)
         shade = 1.0 + 0.06 * grain * (noise2(u * 320.0, v * 320.0, seed) - 0.5)
         tilt_u = grain * (noise2(u * 160.0, v * 160.0, seed + 1) - 0.5)
@@ -270,16 +270,17 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         thread = 0.004 + 0.01 * scale
         some = keep(foot, thread)
         weave = math.sin(u / thread * 6.283) * math.sin(v / thread * 6.283)
-        folds = fbm2(u * 2.2, v * 2.2, seed, 3)
+        folds = fbm2(u * 2.2, v * 2.2, seed, 3, foot * 2.2)
         shade = (0.8 + 0.4 * folds) * (1.0 + 0.22 * some * weave)
         if hash3(seed, 4, 4, 1) > 0.55:
             pattern = rows(u, v, scale * 0.25, scale * 0.25, scale * 0.05, 0.0, seed)
             first = keep(foot, 0.1 * scale) * (pattern[0] if hash3(seed, 5, 4, 1) > 0.5 else ramp(pattern[1], 0.4, 0.6))
-        tilt_u, tilt_v = 1.2 * (folds - 0.5) + 0.2 * some * weave, 0.8 * (fbm2(u * 2.0, v * 2.0, seed + 7, 2) - 0.5)
+        tilt_u = 1.2 * (folds - 0.5) + 0.2 * some * weave
+        tilt_v = 0.8 * (fbm2(u * 2.0, v * 2.0, seed + 7, 2, foot * 2.0) - 0.5)
     elif kind == FACADE:
         glass, frame, shade, ledge, name = _facade(u, v, eu, ev, scale, seed, foot)
         first, third = 0.0, min(1.0, frame + 0.8 * ledge)
-        wall = 1.0 + 0.25 * (fbm3(x * 0.8, y * 0.8, z * 0.8, seed, 4) - 0.5)
+        wall = 1.0 + 0.25 * (fbm3(x * 0.8, y * 0.8, z * 0.8, seed, 4, foot * 0.8) - 0.5)
         shade *= wall * (1.0 - glass) + glass * (0.35 + 1.1 * name * name)
         first = glass
         gloss = max(gloss * (1.0 - glass), 0.9 * glass)
@@ -289,15 +290,15 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         some = keep(foot, 0.5 * size)
         first = some * (1.0 - ramp(border, 0.03, 0.16)) + 0.2 * (1.0 - some)
         shade = 1.0 + some * (0.8 if kind == GRAVEL else 0.45) * (name - 0.5)
-        big = fbm2(u * 0.7, v * 0.7, seed, 3)
+        big = fbm2(u * 0.7, v * 0.7, seed, 3, foot * 0.7)
         shade *= 0.8 + 0.4 * big
         tilt_u = some * (1.0 - ramp(border, 0.0, 0.35)) * (noise2(u / size * 1.4, v / size * 1.4, seed + 5) - 0.5) * 3.0
         tilt_v = some * (1.0 - ramp(border, 0.0, 0.35)) * (noise2(u / size * 1.4, v / size * 1.4, seed + 6) - 0.5) * 3.0
     elif kind == ASPHALT:
         grain = noise2(u * 130.0, v * 130.0, seed) * 0.6 + 0.4 * noise2(u * 45.0, v * 45.0, seed + 1)
         some = keep(foot, 0.02)
-        large = fbm2(u * 0.35, v * 0.35, seed + 2, 4)
-        crack = abs(fbm2(u * 0.9, v * 0.9, seed + 3, 4) - 0.5)
+        large = fbm2(u * 0.35, v * 0.35, seed + 2, 4, foot * 0.35)
+        crack = abs(fbm2(u * 0.9, v * 0.9, seed + 3, 4, foot * 0.9) - 0.5)
         crack = (1.0 - ramp(crack, 0.004, 0.012)) * keep(foot, 0.03) * ramp(large, 0.5, 0.6)
         patch = 1.0 if hash3(math.floor(u / 3.1), math.floor(v / 4.3), 1, seed) > 0.88 else 0.0
         first = ramp(large, 0.35, 0.75)
@@ -309,32 +310,34 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
             blades = noise2(u * 90.0, v * 40.0, seed) * 0.5 + 0.5 * noise2(u * 37.0, v * 80.0, seed + 1)
             tilt_u, tilt_v = 1.5 * some * (blades - 0.5), 1.5 * some * (noise2(u * 60.0, v * 60.0, seed + 5) - 0.5)
         if more > 0.0:
-            tufts = fbm2(u * 5.0, v * 5.0, seed + 2, 3)
-        large = fbm2(u / (3.0 * scale + 0.5), v / (3.0 * scale + 0.5), seed + 3, 4)
+            tufts = fbm2(u * 5.0, v * 5.0, seed + 2, 3, foot * 5.0)
+        wide = 3.0 * scale + 0.5
+        large = fbm2(u / wide, v / wide, seed + 3, 4, foot / wide)
         first = ramp(large, 0.3, 0.7)
-        third = 0.5 * ramp(fbm2(u * 0.15, v * 0.15, seed + 6, 3), 0.55, 0.75)
+        third = 0.5 * ramp(fbm2(u * 0.15, v * 0.15, seed + 6, 3, foot * 0.15), 0.55, 0.75)
         shade = (1.0 + 0.9 * some * (blades - 0.5)) * (0.75 + 0.5 * (0.5 + more * (tufts - 0.5)))
     elif kind == WATER:
-        tilt_u = 0.6 * (fbm2(u / scale, v / scale, seed, 4) - 0.5) * keep(foot, scale)
-        tilt_v = 0.6 * (fbm2(u / scale, v / scale, seed + 5, 4) - 0.5) * keep(foot, scale)
+        tilt_u = 0.6 * (fbm2(u / scale, v / scale, seed, 4, foot / scale) - 0.5) * keep(foot, scale)
+        tilt_v = 0.6 * (fbm2(u / scale, v / scale, seed + 5, 4, foot / scale) - 0.5) * keep(foot, scale)
         gloss = max(gloss, 0.9)
     elif kind == CARPET:
         first, third = _rug(u, v, eu, ev, seed, foot)
         pile = keep(foot, 0.006)
-        shade = 0.92 + 0.16 * fbm2(u * 3.0, v * 3.0, seed, 3) + 0.3 * pile * (noise2(u * 250.0, v * 250.0, seed) - 0.5)
+        shade = 0.92 + 0.16 * fbm2(u * 3.0, v * 3.0, seed, 3, foot * 3.0)
+        shade += 0.3 * pile * (noise2(u * 250.0, v * 250.0, seed) - 0.5)
     elif kind == BARK:
-        ridge = fbm2(u / scale * 7.0, v / scale * 1.4, seed, 4)
-        ridge = abs(2.0 * ridge - 1.0)
-        first = ramp(ridge, 0.05, 0.4)
+        ridge = abs(2.0 * fbm2(u / scale * 7.0, v / scale * 1.4, seed, 4, foot / scale * 7.0) - 1.0)
+        some = keep(foot, 0.14 * scale)
+        first = some * ramp(ridge, 0.05, 0.4) + 0.5 * (1.0 - some)
         shade = 0.55 + 0.6 * first
         tilt_u = 2.0 * (noise2(u / scale * 9.0, v / scale * 2.0, seed + 3) - 0.5) * keep(foot, 0.1 * scale)
     elif kind == MARBLE:
-        warp = fbm3(x / scale, y / scale, z / scale, seed, 5)
+        warp = fbm3(x / scale, y / scale, z / scale, seed, 5, foot / scale)
         vein = abs(math.sin(6.283 * ((x + 0.6 * y + 0.4 * z) / scale * 0.6 + 2.2 * warp)))
         first = (1.0 - ramp(vein, 0.0, 0.22)) * (0.4 + 0.6 * ramp(warp, 0.4, 0.6)) * keep(foot, 0.1 * scale)
         shade = 0.9 + 0.2 * warp
     elif kind == SAND or kind == SNOW:
-        dune = fbm2(u / scale, v / scale, seed, 5)
+        dune = fbm2(u / scale, v / scale, seed, 5, foot / scale)
         some, more, grain, ripple = keep(foot, 0.02), keep(foot, 0.1), 0.5, 0.0
         if some > 0.0:
             grain = noise2(u * 150.0, v * 150.0, seed + 1)
@@ -346,12 +349,14 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         tilt_v = 1.2 * (noise2(u / scale * 3.0, v / scale * 3.0, seed + 3) - 0.5) * keep(foot, 0.3 * scale)
     elif kind == ROCK:
         f = 1.0 / scale
-        base = fbm3(x * f, y * f, z * f, seed, 6)
-        crack = abs(fbm3(x * f * 1.7, y * f * 1.7, z * f * 1.7, seed + 9, 4) - 0.5)
-        layers = 0.5 + 0.5 * math.sin(9.0 * y * f + 8.0 * base)
+        base = fbm3(x * f, y * f, z * f, seed, 6, foot * f)
+        layers = 0.5 + 0.5 * keep(foot, 0.35 * scale) * math.sin(9.0 * y * f + 8.0 * base)
         first = ramp(base, 0.3, 0.7) * 0.7 + 0.3 * layers
-        shade = (0.5 + 0.5 * ramp(crack, 0.0, 0.06)) * (0.75 + 0.5 * base)
-        some = keep(foot, 0.2 * scale)
+        some, cracked = keep(foot, 0.2 * scale), 0.2
+        if some > 0.0:
+            crack = abs(fbm3(x * f * 1.7, y * f * 1.7, z * f * 1.7, seed + 9, 4, foot * f * 1.7) - 0.5)
+            cracked = some * (1.0 - ramp(crack, 0.0, 0.06)) + 0.2 * (1.0 - some)
+        shade = (1.0 - 0.5 * cracked) * (0.75 + 0.5 * base)
         if some > 0.0:
             tilt_u = 1.8 * some * (noise3(x * f * 5, y * f * 5, z * f * 5, seed + 1) - 0.5)
             tilt_v = 1.8 * some * (noise3(x * f * 5, y * f * 5, z * f * 5, seed + 2) - 0.5)
@@ -359,13 +364,16 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         some = keep(foot, 0.004)
         brush = noise2(u * 400.0, v * 4.0, seed)
         shade = 1.0 + 0.15 * some * (brush - 0.5)
-        first = 0.7 * ramp(fbm2(u / scale, v / scale, seed + 1, 4), 0.55, 0.75)
+        first = 0.7 * ramp(fbm2(u / scale, v / scale, seed + 1, 4, foot / scale), 0.55, 0.75)
         tilt_u = 0.3 * some * (brush - 0.5)
     if m[GRIME] > 0.0:
-        stain = 0.6 * noise3(x * 0.43, y * 0.43, z * 0.43, seed + 21)
-        stain += 0.4 * noise3(x * 1.9, y * 1.9, z * 1.9, seed + 22)
+        stain = 0.6 * noise3(x * 0.43, y * 0.43, z * 0.43, seed + 21) + 0.2
+        some = octave_share(1.9 * foot)
+        if some > 0.0:
+            stain += 0.4 * some * (noise3(x * 1.9, y * 1.9, z * 1.9, seed + 22) - 0.5)
         shade *= 1.0 + m[GRIME] * 0.55 * (stain - 0.5)
-        shade *= 1.0 + m[GRIME] * 0.12 * fine * (noise2(u * 210.0, v * 210.0, seed + 23) - 0.5)
+        if fine > 0.0:
+            shade *= 1.0 + m[GRIME] * 0.12 * fine * (noise2(u * 210.0, v * 210.0, seed + 23) - 0.5)
     a = (1.0 - first) * (1.0 - third)
     b, c = first * (1.0 - third), third
     shade = max(shade, 0.0)

@@ -24,15 +24,15 @@ def hue(h, saturation, value):  # type: ignore[no-untyped-def]
 def _landscape(u, v, seed):  # type: ignore[no-untyped-def]
     """Sky over hills over a plain."""
     r, g, b = hue(0.55 + 0.1 * hash3(seed, 1, 1, 4), 0.3 + 0.3 * v, 0.85)
-    cloud = fbm2(u * 1.5, v * 4.0, seed + 5, 4)
+    cloud = fbm2(u * 1.5, v * 4.0, seed + 5, 4, 0.0)
     if cloud > 0.55:
         r, g, b = 0.9, 0.9, 0.9
     tone = hash3(seed, 2, 1, 4)
     for layer in range(3):
-        line = -0.25 + 0.28 * layer + 0.9 * (fbm2(u * (1.0 + layer), 3.0 * layer, seed + layer, 4) - 0.5)
+        line = -0.25 + 0.28 * layer + 0.9 * (fbm2(u * (1.0 + layer), 3.0 * layer, seed + layer, 4, 0.0) - 0.5)
         if v > line:
             r, g, b = hue(0.2 + 0.25 * tone, 0.25 + 0.2 * layer, 0.55 - 0.16 * layer)
-            shade = 0.7 + 0.6 * fbm2(u * 7.0, v * 9.0, seed + 11 + layer, 3)
+            shade = 0.7 + 0.6 * fbm2(u * 7.0, v * 9.0, seed + 11 + layer, 3, 0.0)
             r, g, b = r * shade, g * shade, b * shade
     return r, g, b
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera
-from openlyra.worlds.draw import STEP, color_pass, gather_pass, outline_pass, sun_pass, truth_pass
+from openlyra.worlds.draw import color_pass, gather_pass, outline_pass, spread_pass, sun_pass, truth_pass
 from openlyra.worlds.kernels import INFINITY, OPTIONS
 from openlyra.worlds.packed import FACES, GROUND, NO_HIT, WATER, Packed, pack_world
 from openlyra.worlds.shapes import CURVED
+from openlyra.worlds.spread import grid_shape
 from openlyra.worlds.trace import STACK, nearest, normal_at
 from openlyra.worlds.types import World
 
@@ -54,14 +55,14 @@ class Scene:
         """
         truth, packed_camera, depth, what, face, normal = self._truth(camera)
         height, width = depth.shape
-        shape = (-(-height // STEP), -(-width // STEP))
-        points, lights = np.zeros((*shape, 6)), np.zeros((*shape, 3))
+        grid, light = np.zeros(grid_shape(height, width), np.float32), np.zeros((height, width, 3), np.float32)
         rgb, sun = np.zeros((height, width, 3)), np.zeros((height, width))
-        gather_pass(self.packed, packed_camera, depth, what, normal, rays, points, lights)
+        gather_pass(self.packed, packed_camera, depth, what, normal, rays, grid)
+        spread_pass(self.packed, packed_camera, depth, what, normal, grid, light)
         sun_pass(self.packed, packed_camera, depth, what, normal, sun)
-        color_pass(self.packed, packed_camera, depth, what, face, normal, points, lights, sun, rgb)
+        color_pass(self.packed, packed_camera, depth, what, face, normal, light, sun, rgb)
         if samples > 0:
-            outline_pass(self.packed, packed_camera, depth, what, face, sun, points, lights, samples, rgb)
+            outline_pass(self.packed, packed_camera, depth, what, face, sun, light, samples, rgb)
         return rgb.astype(np.float32), truth
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

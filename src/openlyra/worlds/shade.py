@@ -26,7 +26,7 @@ from openlyra.worlds.ray_rows import put_ray
 from openlyra.worlds.shapes import CURVED, ELLIPSOID
 from openlyra.worlds.sky import sky_color
 from openlyra.worlds.terrain import PATH, SEED, SNOW, WAVELENGTH, path_x
-from openlyra.worlds.trace import blocked, nearest_roughly, normal_at
+from openlyra.worlds.trace import blocked, normal_at
 
 SUN, SUN_COLOR, AMBIENT, SKY_COLOR, BOUNCE, INDOOR, FOG, LAMPS = 3, 4, 7, 8, 11, 14, 15, 16
 """Places in a packed light."""
@@ -57,9 +57,15 @@ def _average(world, index):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _mirrored(world, stack, x, y, z, dx, dy, dz, away):  # type: ignore[no-untyped-def]
-    """What a reflected ray sees, roughly: the sky, or a plainly lit surface."""
-    t, what, face = nearest_roughly(world, stack, x, y, z, dx, dy, dz, 1e-4, INFINITY, away)
+def plain_light(world, ny):  # type: ignore[no-untyped-def]
+    """Gathered light where nothing is known of it, for a normal whose downward part is `ny`."""
+    r, g, b = hemisphere(world.light, -ny)
+    return 0.75 * r, 0.75 * g, 0.75 * b
+
+
+@njit(**LEAN)
+def mirrored(world, x, y, z, dx, dy, dz, t, what, face):  # type: ignore[no-untyped-def]
+    """What a reflected ray saw at t, roughly: the sky, or a plainly lit surface."""
     if what == NO_HIT or what == WATER:
         if world.light[INDOOR] > 0 and what == NO_HIT:
             return 1.0, 1.0, 1.0
@@ -132,7 +138,8 @@ def _ground_surface(world, x, z, foot):  # type: ignore[no-untyped-def]
     index = int(g[2])
     if g[3] >= 0:
         size = max(g[4], 1e-2)
-        value = 0.7 * fbm2(x / size, z / size, 77 + index, 4) + 0.3 * noise2(x / size * 9.0, z / size * 9.0, 78)
+        value = 0.7 * fbm2(x / size, z / size, 77 + index, 4, 0.0)
+        value += 0.3 * noise2(x / size * 9.0, z / size * 9.0, 78)
         level = 0.5 + 0.35 * (0.5 - g[5])
         if value > level:
             index = int(g[3])
@@ -144,7 +151,7 @@ def _ground_surface(world, x, z, foot):  # type: ignore[no-untyped-def]
 def _land_surface(world, x, y, z, ny, foot):  # type: ignore[no-untyped-def]
     """Grass, rock where it is steep, snow where it is high, and the path."""
     terrain = world.terrain
-    blur = 0.16 * (fbm2(x * 0.6, z * 0.6, 5, 4) - 0.5)
+    blur = 0.16 * (fbm2(x * 0.6, z * 0.6, 5, 4, foot * 0.6) - 0.5)
     index = int(terrain[12]) if -ny + blur < 0.78 else int(terrain[11])
     if terrain[PATH] > 0 and terrain[13] >= 0:
         middle = path_x(z, terrain[SEED], terrain[WAVELENGTH])
@@ -159,24 +166,26 @@ def _land_surface(world, x, y, z, ny, foot):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _water(world, stack, x, y, z, dx, dy, dz, distance, foot, ir, ig, ib):  # type: ignore[no-untyped-def]
-    """Ripples that mirror the sky and the shore."""
+def _water(world, ray, t, length, foot, ir, ig, ib, rgb, bounce, strength):  # type: ignore[no-untyped-def]
+    """`shade` of ripples that mirror the sky and the shore; here the light includes the sun's."""
     w = world.water
+    dx, dy, dz = ray[3] / length, ray[4] / length, ray[5] / length
+    x, y, z = ray[0] + t * ray[3], ray[1] + t * ray[4], ray[2] + t * ray[5]
     scale = max(w[6], 1e-2)
     some = 0.25 * w[5] * (0.25 + 0.75 * keep(foot, scale))
-    tilt_x = some * (fbm2(x / scale, z / scale * 0.6, 3, 4) - 0.5)
-    tilt_z = some * (fbm2(x / scale, z / scale * 0.6, 9, 4) - 0.5)
-    length = math.sqrt(1.0 + tilt_x * tilt_x + tilt_z * tilt_z)
-    nx, ny, nz = tilt_x / length, -1.0 / length, tilt_z / length
+    tilt_x = some * (fbm2(x / scale, z / scale * 0.6, 3, 4, foot / scale) - 0.5)
+    tilt_z = some * (fbm2(x / scale, z / scale * 0.6, 9, 4, foot / scale) - 0.5)
+    tall = math.sqrt(1.0 + tilt_x * tilt_x + tilt_z * tilt_z)
+    nx, ny, nz = tilt_x / tall, -1.0 / tall, tilt_z / tall
     cosine = -(dx * nx + dy * ny + dz * nz)
     mirror = 0.03 + 0.97 * (1.0 - min(1.0, max(0.0, cosine))) ** 5
     rx, ry, rz = dx + 2 * cosine * nx, dy + 2 * cosine * ny, dz + 2 * cosine * nz
-    r, g, b = _mirrored(world, stack, x, y - OFFSET, z, rx, min(ry, -0.01), rz, distance)
     glint = max(0.0, rx * world.light[0] + ry * world.light[1] + rz * world.light[2]) ** 200 * 3.0 * world.light[SUN]
-    return (
-        w[2] * ir * (1 - mirror) + mirror * (r + glint), w[3] * ig * (1 - mirror) + mirror * (g + glint),
-        w[4] * ib * (1 - mirror) + mirror * (b + glint),
-    )  # fmt: skip
+    put_ray(bounce, x, y - OFFSET, z, rx, min(ry, -0.01), rz, INFINITY, t * length)
+    strength[0], strength[1], strength[2] = mirror, mirror, mirror
+    rgb[0] = w[2] * ir * (1 - mirror) + mirror * glint
+    rgb[1] = w[3] * ig * (1 - mirror) + mirror * glint
+    rgb[2] = w[4] * ib * (1 - mirror) + mirror * glint
 
 
 @njit(**LEAN)
@@ -187,30 +196,38 @@ def sun_ray(world, x, y, z, nx, ny, nz, distance, jitter_x, jitter_y, ray):  # t
         return False
     lift = OFFSET * (1.0 + 0.3 * distance)
     put_ray(ray, x + lift * nx, y + lift * ny, z + lift * nz, light[0] + jitter_x, light[1] + jitter_y, light[2],
-            INFINITY, 0.0)  # fmt: skip
+            INFINITY, distance)  # fmt: skip
     return True
 
 
 @njit(**LEAN)
-def fogged(world, r, g, b, distance, dx, dy, dz):  # type: ignore[no-untyped-def]
-    """Haze over a colour; brighter towards the sun."""
-    share = 1.0 - math.exp(-world.light[FOG] * distance)
-    toward = max(0.0, dx * world.light[0] + dy * world.light[1] + dz * world.light[2])
+def fog(world, ray, t, rgb):  # type: ignore[no-untyped-def]
+    """Put the haze up to t before a colour, in place; brighter towards the sun."""
+    dx, dy, dz = ray[3], ray[4], ray[5]
+    length = math.sqrt(dx * dx + dy * dy + dz * dz)
+    share = 1.0 - math.exp(-world.light[FOG] * t * length)
+    toward = max(0.0, dx * world.light[0] + dy * world.light[1] + dz * world.light[2]) / length
     extra = 0.3 * world.sky[16] * toward**8
-    return (
-        r + share * (world.fog[0] + extra - r), g + share * (world.fog[1] + extra - g),
-        b + share * (world.fog[2] + 0.9 * extra - b),
-    )  # fmt: skip
+    rgb[0] += share * (world.fog[0] + extra - rgb[0])
+    rgb[1] += share * (world.fog[1] + extra - rgb[1])
+    rgb[2] += share * (world.fog[2] + 0.9 * extra - rgb[2])
 
 
 @njit(**LEAN)
-def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, foot, sun, ir, ig, ib):  # type: ignore[no-untyped-def]
-    """Colour of a surface point: unit ray (dx, dy, dz), sun 0 to 1, gathered light (ir, ig, ib)."""
-    light = world.light
+def shade(world, what, face, ray, t, length, normal, foot, sun, gathered, rgb, bounce, strength):  # type: ignore[no-untyped-def]
+    """Colour of a surface point without haze and mirror images, into rgb (3,). Whether it mirrors: then `bounce` is the
+    ray whose colour times `strength` (3,) is still to be added.
+
+    The point is at t of a ray whose direction has that length; sun 0 to 1, gathered light (3,).
+    """
+    light, ir, ig, ib = world.light, gathered[0], gathered[1], gathered[2]
     if what == WATER:
-        r, g, b = _water(world, stack, x, y, z, dx, dy, dz, distance, foot, ir + sun * light[SUN],
-                         ig + sun * light[SUN], ib + sun * light[SUN])  # fmt: skip
-        return fogged(world, r, g, b, distance, dx, dy, dz)
+        more = sun * light[SUN]
+        _water(world, ray, t, length, foot, ir + more, ig + more, ib + more, rgb, bounce, strength)
+        return True
+    nx, ny, nz = normal[0], normal[1], normal[2]
+    dx, dy, dz = ray[3] / length, ray[4] / length, ray[5] / length
+    x, y, z = ray[0] + t * ray[3], ray[1] + t * ray[4], ray[2] + t * ray[5]
     # The pixel's long side on a slanted surface decides what blurs; between the two sides is what looks right.
     slant = max(0.12, abs(nx * dx + ny * dy + nz * dz))
     foot = foot / math.sqrt(slant)
@@ -237,6 +254,7 @@ def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, f
     cr = r * edge * (lr + direct * light[SUN_COLOR]) + r * emission
     cg = g * edge * (lg + direct * light[SUN_COLOR + 1]) + g * emission
     cb = b * edge * (lb + direct * light[SUN_COLOR + 2]) + b * emission
+    mirrors = False
     if gloss > 0.02:
         rough = m[ROUGHNESS]
         rx, ry, rz = dx + 2 * facing * sx, dy + 2 * facing * sy, dz + 2 * facing * sz
@@ -246,11 +264,14 @@ def shade(world, stack, what, face, x, y, z, nx, ny, nz, dx, dy, dz, distance, f
         metal = int(m[0]) == METAL_TEXTURE
         mirror = gloss * (0.5 if metal else 0.05 + 0.95 * (1.0 - facing) ** 5) * (1.0 - 0.75 * rough)
         if mirror > 0.02 and rx * nx + ry * ny + rz * nz > 0.0:
-            a, c, e = _mirrored(world, stack, x + OFFSET * nx, y + OFFSET * ny, z + OFFSET * nz, rx, ry, rz, distance)
+            mirrors = True
+            put_ray(bounce, x + OFFSET * nx, y + OFFSET * ny, z + OFFSET * nz, rx, ry, rz, INFINITY, t * length)
             tr, tg, tb = (r, g, b) if metal else (1.0, 1.0, 1.0)
-            cr, cg, cb = cr + mirror * (a * tr - cr), cg + mirror * (c * tg - cg), cb + mirror * (e * tb - cb)
+            strength[0], strength[1], strength[2] = mirror * tr, mirror * tg, mirror * tb
+            cr, cg, cb = cr * (1.0 - mirror), cg * (1.0 - mirror), cb * (1.0 - mirror)
         cr, cg, cb = cr + spot * light[SUN_COLOR], cg + spot * light[SUN_COLOR + 1], cb + spot * light[SUN_COLOR + 2]
-    return fogged(world, cr, cg, cb, distance, dx, dy, dz)
+    rgb[0], rgb[1], rgb[2] = cr, cg, cb
+    return mirrors
 
 
 @njit(**LEAN)
@@ -275,7 +296,7 @@ def gather_rays(world, x, y, z, nx, ny, nz, distance, count, row, column, rays):
 
 
 @njit(**LEAN)
-def gather(world, stack, x, y, z, nx, ny, nz, rays, hit, what, row, column, out):  # type: ignore[no-untyped-def]
+def gather(world, stack, nx, ny, nz, rays, hit, what, row, column, out):  # type: ignore[no-untyped-def]
     """Light at a surface point from everywhere but the sun, into out (3,).
 
     From what its `gather_rays` met (t and what, each (count,)), and by one shadow ray a lamp.
@@ -285,7 +306,7 @@ def gather(world, stack, x, y, z, nx, ny, nz, rays, hit, what, row, column, out)
     near = 0.6 if indoor else 0.9
     seed = row * 7919 + column
     r, g, b = 0.0, 0.0, 0.0
-    x, y, z = x + LIFT * nx, y + LIFT * ny, z + LIFT * nz
+    x, y, z = rays[0, 0], rays[0, 1], rays[0, 2]
     for k in range(count):
         t, dy = hit[k], rays[k, 4]
         hr, hg, hb = hemisphere(light, -dy)

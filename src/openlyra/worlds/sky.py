@@ -27,7 +27,7 @@ def _towers(azimuth, height, cover, size, seed):  # type: ignore[no-untyped-def]
     base = 0.03 + 0.05 * noise2(a * 0.35, 1.5, seed + 3)
     there = _step(noise2(a * 0.4, 3.3, seed + 6), 0.75 - cover, 0.95 - cover)
     top = base + (0.05 + 0.3 * noise2(a * 0.6, 7.7, seed + 4)) * there
-    puffs = fbm2(a * 3.0, height * 16.0 / size, seed + 5, 5)
+    puffs = fbm2(a * 3.0, height * 16.0 / size, seed + 5, 5, 0.0)
     edge = height - (top + 0.12 * (puffs - 0.5))
     share = (1.0 - _step(edge, -0.012, 0.006)) * _step(height - base - 0.02 * (puffs - 0.5), 0.0, 0.012)
     bright = 0.35 + 0.65 * _step((height - base) / max(top - base, 0.02), 0.0, 0.8) + 0.7 * (puffs - 0.5)
@@ -38,20 +38,20 @@ def _towers(azimuth, height, cover, size, seed):  # type: ignore[no-untyped-def]
 def _layer(kind, x, y, cover, seed, sun_x, sun_y):  # type: ignore[no-untyped-def]
     """Clouds on a plane overhead: (share, brightness)."""
     if kind == _STRATUS:
-        deep = fbm2(x * 0.5, y * 0.5, seed, 5)
+        deep = fbm2(x * 0.5, y * 0.5, seed, 5, 0.0)
         return 0.75 + 0.25 * _step(deep, 0.2, 0.6), 0.55 + 0.8 * (deep - 0.35)
     if kind == _CIRRUS:
-        warp = 1.5 * fbm2(x * 0.3, y * 0.3, seed + 1, 3)
-        streak = fbm2(x * 0.5 + warp, y * 3.0 + 2.0 * warp, seed, 5)
+        warp = 1.5 * fbm2(x * 0.3, y * 0.3, seed + 1, 3, 0.0)
+        streak = fbm2(x * 0.5 + warp, y * 3.0 + 2.0 * warp, seed, 5, 0.0)
         return 0.8 * _step(streak, 0.72 - 0.45 * cover, 1.0 - 0.3 * cover), 0.95
     scale = 1.0 if kind == _CUMULUS else 2.6
     warp = noise2(x * 0.7 * scale, y * 0.7 * scale, seed + 2) - 0.5
     x, y = x + 0.5 * warp / scale, y - 0.4 * warp / scale
-    density = fbm2(x * scale, y * scale, seed, 6)
+    density = fbm2(x * scale, y * scale, seed, 6, 0.0)
     level = 0.66 - 0.33 * cover
     soft = 0.09 if kind == _CUMULUS else 0.14
     share = _step(density, level, level + soft)
-    towards = fbm2((x + 0.25 * sun_x) * scale, (y + 0.25 * sun_y) * scale, seed, 4)
+    towards = fbm2((x + 0.25 * sun_x) * scale, (y + 0.25 * sun_y) * scale, seed, 4, 0.0)
     bright = 0.85 + 1.6 * (density - towards) - 0.9 * max(0.0, density - level - 0.06)
     return share, bright
 

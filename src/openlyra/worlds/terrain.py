@@ -130,17 +130,17 @@ def _gap(x, y, z, near, packed):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def _march(packed, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
+def _march(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """(last t above the land, first t below it, gap there), by steps as long as the gap allows.
 
     The second is INFINITY where the ray stays above, or starts below. Steps are never shorter than a pixel's detail for
-    a viewer who is `away` metres from the start.
+    a viewer at the start.
     """
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
     level = math.sqrt(dx * dx + dz * dz)
     slope = 1.6 * packed[AMPLITUDE] / packed[WAVELENGTH] * level
     rise = max(dy, 0.0) + 1e-9
-    least, grow = (0.01 + 0.003 * away) / length, 0.003
+    least, grow = 0.01 / length, 0.003
     # No land is higher than this; above it a rising ray is free.
     top = packed[AMPLITUDE] * 0.55 - packed[ORIGIN]
     t, last = near, near
@@ -164,7 +164,7 @@ def _march(packed, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-
 @njit(**LEAN)
 def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """t of the first crossing from above within (near, far)."""
-    last, t, below = _march(packed, ox, oy, oz, dx, dy, dz, near, far, 0.0)
+    last, t, below = _march(packed, ox, oy, oz, dx, dy, dz, near, far)
     if t == INFINITY:
         return INFINITY
     # False position with halving (the Illinois rule): both ends close in, in a handful of steps.
@@ -189,10 +189,20 @@ def hit_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-u
 
 
 @njit(**LEAN)
-def near_terrain(packed, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
-    """About `hit_terrain`, to within a step: enough for light that a viewer `away` metres off sees."""
-    last, t, _ = _march(packed, ox, oy, oz, dx, dy, dz, near, far, away)
+def near_terrain(packed, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
+    """About `hit_terrain`, to within a step: enough for light."""
+    last, t, _ = _march(packed, ox, oy, oz, dx, dy, dz, near, far)
     return 0.5 * (last + t) if t < INFINITY else INFINITY
+
+
+@njit(**LEAN)
+def land_slopes(packed, x, z, total, a, b):  # type: ignore[no-untyped-def]
+    """Derivatives of `height_at` by x and z, from the sum of octaves and its derivatives a and b."""
+    near, reach = height_share(x, z, packed), 4.0 * max(packed[FLAT], 1.0)
+    share = math.sqrt(x * x + z * z) / reach
+    # `height_share` falls off as share^2, so that its derivative has no pole at the origin.
+    fall = 5.64 * (1.0 - share) / (reach * reach) if share < 1.0 else 0.0
+    return packed[UNIT] * (near * a + fall * x * total), packed[UNIT] * (near * b + fall * z * total)
 
 
 @njit(**LEAN)
@@ -203,11 +213,6 @@ def terrain_normal(packed, x, z):  # type: ignore[no-untyped-def]
         value, along_x, along_z = _octave_slope(x, z, packed, octave)
         weight = packed[TABLE + 4 * octave + 2]
         total, a, b = total + weight * value, a + weight * along_x, b + weight * along_z
-    near, reach = height_share(x, z, packed), 4.0 * max(packed[FLAT], 1.0)
-    share = math.sqrt(x * x + z * z) / reach
-    # `height_share` falls off as share^2, so that its derivative has no pole at the origin.
-    fall = 5.64 * (1.0 - share) / (reach * reach) if share < 1.0 else 0.0
-    a = packed[UNIT] * (near * a + fall * x * total)
-    b = packed[UNIT] * (near * b + fall * z * total)
+    a, b = land_slopes(packed, x, z, total, a, b)
     length = math.sqrt(a * a + b * b + 1.0)
     return -a / length, -1.0 / length, -b / length

@@ -176,17 +176,6 @@ def nearest(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no
 
 
 @njit(**LEAN)
-def nearest_roughly(world, stack, ox, oy, oz, dx, dy, dz, near, far, away):  # type: ignore[no-untyped-def]
-    """`nearest` for light that a viewer `away` metres off sees: the land is met to within what a pixel shows."""
-    best, what, face = before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far)
-    if world.terrain[PRESENT] > 0:
-        t = near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(best, world.terrain[FAR]), away)
-        if t < best:
-            return t, LAND, CURVED
-    return (best, what, face) if what != NO_HIT else (INFINITY, NO_HIT, -1)
-
-
-@njit(**LEAN)
 def blocked_before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no-untyped-def]
     """Whether anything but the terrain and the inside of a closed room lies between near and far."""
     if world.ground[0] > 0 and dy > 1e-12 and near < (world.ground[1] - oy) / dy < far:
@@ -203,7 +192,7 @@ def blocked(world, stack, ox, oy, oz, dx, dy, dz, near, far):  # type: ignore[no
     if blocked_before_land(world, stack, ox, oy, oz, dx, dy, dz, near, far):
         return True
     if world.terrain[PRESENT] > 0:
-        return near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(far, world.terrain[FAR]), 0.0) < far
+        return near_terrain(world.terrain, ox, oy, oz, dx, dy, dz, near, min(far, world.terrain[FAR])) < far
     return False
 
 

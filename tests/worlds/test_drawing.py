@@ -1,0 +1,154 @@
+"""What makes a picture of a world fast, against the plain way, and what it must not change."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from openlyra.geometry.camera import Camera
+from openlyra.worlds.builder import SceneBuilder
+from openlyra.worlds.kernels import INFINITY
+from openlyra.worlds.land_rays import (
+    BEYOND,
+    CLOSE,
+    COLUMNS,
+    FAR_END,
+    LAST,
+    land_crossings,
+    land_hits,
+    land_normals,
+    land_scratch,
+    normal_scratch,
+)
+from openlyra.worlds.noise import fbm2, fbm3, noise2, noise3
+from openlyra.worlds.render import Scene
+from openlyra.worlds.spread import LIGHT, NORMAL, RIM, STEP, THERE, X, grid_shape, pixel_scratch, put_pixel, spread_row
+from openlyra.worlds.terrain import height_at, hit_terrain, pack_terrain, terrain_normal
+from openlyra.worlds.types import Ground, Light, Material, Terrain, Water
+
+
+def _plain_light(
+    grid: np.ndarray, row: int, column: int, place: np.ndarray, normal: np.ndarray, depth: float
+) -> np.ndarray:
+    """Light of one pixel: a weighted mean over all points there are; negative where none counts."""
+    light, total = np.zeros(3), 0.0
+    for i in range(grid.shape[0]):
+        for j in range(grid.shape[2] - 2 * RIM):
+            point = grid[i, :, RIM + j].astype(np.float64)
+            near = 1.0
+            for away in (i - row / STEP, j - column / STEP):
+                near *= min(1.0, max(0.0, 2.5 - abs(away)))
+            agree = point[NORMAL : NORMAL + 3] @ normal
+            if point[THERE] == 0 or near == 0 or agree < 0.5:
+                continue
+            away = (point[X : X + 3] - place) @ normal / (0.02 * depth + 0.01)
+            weight = near * max(0.0, 1 - away**2 / 8) ** 8 * agree**8
+            light, total = light + weight * point[LIGHT : LIGHT + 3], total + weight
+    return light / total if total > 1e-4 else np.full(3, -1.0)
+
+
+@pytest.mark.parametrize("width", [1, 2, 13, 18])
+def test_light_is_spread_as_by_the_plain_filter(width: int) -> None:
+    """Two surfaces, holes in the grid, odd and even widths, rows at the rims: every pixel as one by one."""
+    rng, height = np.random.default_rng(width), 9
+    grid = np.zeros(grid_shape(height, width), np.float32)
+    inside = grid[:, :, RIM : grid.shape[2] - RIM]
+    there = rng.random(inside[:, 0].shape) > 0.3
+    steep = rng.random(there.shape) > 0.6
+    inside[:, X : X + 3] = rng.normal(0, [[[1.0], [0.03], [0.03]]], (*inside[:, :3].shape,))
+    inside[:, NORMAL + 1], inside[:, NORMAL + 2] = np.where(steep, 0.0, -0.8), np.where(steep, -1.0, -0.6)
+    inside[:, LIGHT : LIGHT + 3] = rng.random(inside[:, :3].shape)
+    inside[:, THERE] = 1
+    inside *= there[:, None]
+    pixels, out = pixel_scratch(width), np.zeros((width, 3), np.float32)
+    unseen = 0
+    for row in (0, 1, 4, 8):
+        normals = np.array([[0, -0.8, -0.6], [0, 0, -1], [1, 0, 0]])[rng.choice(3, width, p=(0.5, 0.4, 0.1))]
+        places = rng.normal(0, [1.0, 0.05, 0.05], (width, 3))
+        for j in range(width):
+            put_pixel(pixels, j, *places[j], *normals[j], 1.5)
+        spread_row(grid, row, width, pixels, out)
+        plain = np.array([_plain_light(grid, row, j, places[j], normals[j], 1.5) for j in range(width)])
+        np.testing.assert_allclose(out, plain, atol=2e-5)
+        unseen += int((plain < 0).any(1).sum())
+    assert width < 13 or unseen > 0, "none of the pixels was without a point"
+
+
+def test_normals_of_the_land_are_the_plain_ones() -> None:
+    rng = np.random.default_rng(4)
+    for ridged in (0.0, 0.7):
+        land = pack_terrain(Terrain(0, 0, seed=3, amplitude=60, wavelength=120, ridged=ridged, flat_radius=6))
+        scratch = normal_scratch(101)
+        scratch[:2] = rng.normal(0, 150, (2, 101))
+        places = scratch[:2].T.copy()
+        land_normals(land, scratch, 100)
+        plain = [terrain_normal(land, x, z) for x, z in places[:100]]
+        np.testing.assert_allclose(scratch[2:, :100].T, plain, atol=1e-11)
+        assert not scratch[2:, 100].any(), "only as many as asked for"
+
+
+def test_two_looks_at_the_land_come_close() -> None:
+    """Colour samples know where they are to a tenth of what the march alone knows, at the median."""
+    land = pack_terrain(Terrain(0, 0, seed=8, amplitude=40, wavelength=90, ridged=0.3))
+    rng, count = np.random.default_rng(1), 400
+    rays = np.zeros((count, COLUMNS))
+    rays[:, :3] = rng.uniform([-80, 0, -80], [80, 0, 80], (count, 3))
+    rays[:, 1] = [-height_at(x, z, land) - 1.6 for x, _, z in rays[:, :3]]
+    rays[:, 3:6] = rng.normal(0, [1, 0.25, 1], (count, 3))
+    rays[:, FAR_END] = 500
+    exact = np.array([hit_terrain(land, *ray[:6], 1e-4, ray[FAR_END]) for ray in rays])
+    hit = exact < INFINITY
+    rough, close = np.zeros((count, 3)), np.zeros((count, 3))
+    land_crossings(land, rays, count, 1e-4, land_scratch(), rough)
+    land_hits(land, rays, count, 1e-4, CLOSE, land_scratch(), close)
+    march = np.abs(0.5 * (rough[:, LAST] + rough[:, BEYOND]) - exact)[hit]
+    error = np.abs(close[:, BEYOND] - exact)[hit]
+    assert np.median(error) < 0.1 * np.median(march)
+    assert (close[hit, BEYOND] >= rough[hit, LAST] - 1e-9).all() and (close[hit, BEYOND] <= rough[hit, BEYOND]).all()
+
+
+def test_noise_finer_than_a_pixel_is_its_mean() -> None:
+    """Nothing fades up close, everything far away, and octave after octave between."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform(-50, 50, (400, 3))
+
+    def spread(foot: float) -> tuple[float, float]:
+        flat = [fbm2(x, y, 7, 4, foot) for x, y, _ in places]
+        solid = [fbm3(x, y, z, 7, 4, foot) for x, y, z in places]
+        return float(np.std(flat)), float(np.std(solid))
+
+    near, half, far = spread(0.0), spread(0.4), spread(1.0)
+    assert far == (0.0, 0.0) and fbm2(1.3, 2.4, 7, 4, 1.0) == 0.5
+    assert near[0] > half[0] > 0.5 * near[0] and near[1] > half[1] > 0.5 * near[1]
+    x, y, z = places[0]
+    single = [fbm2(x, y, 7, 1, 0.0), fbm3(x, y, z, 7, 1, 0.0)]
+    np.testing.assert_allclose(single, [noise2(x, y, 7), noise3(x, y, z, 7)], atol=1e-12)
+
+
+def _level_camera(pitch: float) -> Camera:
+    pose = np.eye(4)
+    cos, sin = math.cos(pitch), math.sin(pitch)
+    pose[:3, :3], pose[1, 3] = [[1, 0, 0], [0, cos, sin], [0, -sin, cos]], -1.6
+    return Camera.from_fov(48, 80, math.radians(60), pose)
+
+
+@pytest.mark.parametrize("what, least, most", [("water", 1.6, 9.0), ("polished", 1.1, 1.6), ("dull", 0.95, 1.05)])
+def test_water_and_polish_mirror_what_stands_behind(what: str, least: float, most: float) -> None:
+    """A red wall shows red in still water and in a polished floor, not in a dull one."""
+    scene = SceneBuilder("test", 0)
+    scene.box(30, 12, 1, Material(color=(0.9, 0.0, 0.0), grime=0.0), z=14)
+    light = Light(sun_direction=(0.0, -1.0, -0.2), sun=1.0)
+    gloss, grey = 0.9 if what == "polished" else 0.0, (0.6, 0.6, 0.6)
+    floor = Material("metal", grey, grey, gloss=gloss, roughness=0.05)
+    if what == "water":
+        world = scene.finish(water=Water(0.0, (0.1, 0.1, 0.1), 0.0, 1.0), light=light)
+    else:
+        world = scene.finish(ground=Ground(scene.material(floor)), light=light)
+    camera = _level_camera(0.2)
+    rgb, truth = Scene(world).draw(camera)
+    before_wall = (truth.primitive < -1) & (truth.depth > 8) & (truth.depth < 13)
+    red, green = rgb[before_wall][:, 0].mean(), rgb[before_wall][:, 1].mean()
+    assert before_wall.sum() > 50
+    assert least < red / green < most
