@@ -21,7 +21,7 @@ from openlyra.depth.base import DepthResult, Float32Map, Mask, Uint8Image, check
 from openlyra.depth.filters import guided_filter, opponent
 from openlyra.depth.planes import flatten_planes
 from openlyra.depth.refine import mend_sky_rim, sharpen_depth
-from openlyra.depth.sky import find_sky
+from openlyra.depth.sky import find_sky, find_thin
 from openlyra.models.depth_net import STRIDE, DepthNet
 from openlyra.models.depth_weights import load_depth_net
 
@@ -83,6 +83,7 @@ class NanoDepth:
         inverse = flatten_planes(raw.inverse) if self.planes else raw.inverse
         sky = _sky_mask(raw, image)
         full = mend_sky_rim(_grown(inverse, height, width), sky, height // 24)
+        full, sky = _with_thin_things(full, sky, image)
         depth = np.clip(focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
         depth = sharpen_depth(depth, image, sky)
         confidence = np.exp(-2.0 * _grown(raw.spread, height, width))
@@ -178,6 +179,15 @@ def _sky_mask(raw: RawDepth, image: Uint8Image) -> Mask:
     mask = _without_islands(mask, height * width // 8000)
     # A cloud taken for a thing is an island in the sky; real things stand on something.
     return ~_without_islands(~mask, height * width // 150)
+
+
+def _with_thin_things(inverse: Float32Map, sky: Mask, image: Uint8Image) -> tuple[Float32Map, Mask]:
+    """Take thin things out of the sky; they are as far away as the nearest thing beside them in the picture."""
+    thin = find_thin(image, sky)
+    if not thin.any() or sky.all():
+        return inverse, sky
+    rows, columns = ndimage.distance_transform_edt(sky, return_distances=False, return_indices=True)
+    return np.where(thin, inverse[rows, columns], inverse), sky & ~thin
 
 
 def _without_islands(mask: Mask, smallest: int) -> Mask:

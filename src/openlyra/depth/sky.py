@@ -14,6 +14,9 @@ from openlyra.depth.filters import gradient_strength, grow, guided_filter, oppon
 _ROWS = 240  # the search runs on about this many rows
 _BINS = 12
 _ROUNDS = 3
+_THIN = 20  # things narrower than this part of the photo's height are thin
+_DARKER = 0.15  # how much darker than the sky on both sides
+_CLEAR = 0.07  # least mean change of light from pixel to pixel along an outline; clouds are softer
 Mask = NDArray[np.bool_]
 
 
@@ -42,6 +45,30 @@ def find_sky(image: NDArray[np.uint8]) -> Mask:
     fine = guided_filter(colour[..., 0], grow(score, height, width, factor), 3, 2e-4)
     mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
     return _without_specks(mask, height * width // 4000)
+
+
+def find_thin(image: NDArray[np.uint8], sky: Mask) -> Mask:
+    """Thin dark things inside the sky, bool (H, W): masts, ropes, twigs, tips of towers, which networks overlook.
+
+    They are darker than what is on both sides of them and have clear outlines, unlike gaps between clouds.
+    """
+    height, width = sky.shape
+    if not sky.any():
+        return sky
+    side = max(3, height // _THIN)
+    bottom = int(np.flatnonzero(sky.any(1))[-1]) + side
+    light = opponent(image[:bottom])[..., 0]
+    darker = ndimage.grey_closing(light, size=(side, side)) - light
+    labels, count = ndimage.label(sky[:bottom] & (darker > _DARKER), np.ones((3, 3)))
+    rim = (labels > 0) & ~ndimage.binary_erosion(labels > 0)
+    change = ndimage.maximum_filter(ndimage.gaussian_gradient_magnitude(light, 1.0), 3)
+    edges = np.bincount(labels[rim], minlength=count + 1)
+    clear = np.bincount(labels[rim], change[rim], minlength=count + 1) > _CLEAR * edges
+    keep = clear & (np.bincount(labels.ravel(), minlength=count + 1) >= height * width // 20000)
+    keep[0] = False
+    thin = np.zeros_like(sky)
+    thin[:bottom] = keep[labels]
+    return thin
 
 
 def find_haze(image: NDArray[np.uint8], sky: Mask, horizon: float, lowest: float = 0.25) -> Mask:
