@@ -14,7 +14,7 @@ SKY_ENDS = 150
 def _photo(masts: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """A clouded sky over grass and one mast or none; the photo (240, 320, 3) and where the mast stands."""
     rng = np.random.default_rng(0)
-    clouds = ndimage.gaussian_filter(rng.normal(size=(240, 320)), 12)
+    clouds = ndimage.gaussian_filter(rng.normal(size=(240, 320)), 6)
     bright = 0.5 + 0.5 * np.clip(clouds / clouds.std(), -1, 1)
     photo = np.array([110, 150, 215]) + bright[..., None] * np.array([130, 95, 40])
     photo[SKY_ENDS:] = [60, 120, 50]
