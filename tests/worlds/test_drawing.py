@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera
 from openlyra.worlds.builder import SceneBuilder
 from openlyra.worlds.kernels import INFINITY
 from openlyra.worlds.land_rays import (
+    AWAY,
     BEYOND,
     CLOSE,
     COLUMNS,
@@ -23,9 +25,12 @@ from openlyra.worlds.land_rays import (
     normal_scratch,
 )
 from openlyra.worlds.noise import fbm2, fbm3, noise2, noise3
+from openlyra.worlds.packed import LAND, NO_HIT
+from openlyra.worlds.ray_rows import normals_at
 from openlyra.worlds.render import Scene
 from openlyra.worlds.spread import LIGHT, NORMAL, RIM, STEP, THERE, X, grid_shape, pixel_scratch, put_pixel, spread_row
 from openlyra.worlds.terrain import height_at, hit_terrain, pack_terrain, terrain_normal
+from openlyra.worlds.trace import normal_at
 from openlyra.worlds.types import Ground, Light, Material, Terrain, Water
 
 
@@ -46,30 +51,30 @@ def _plain_light(
             away = (point[X : X + 3] - place) @ normal / (0.02 * depth + 0.01)
             weight = near * max(0.0, 1 - away**2 / 8) ** 8 * agree**8
             light, total = light + weight * point[LIGHT : LIGHT + 3], total + weight
-    return light / total if total > 1e-4 else np.full(3, -1.0)
+    return light / total if total > 1e-8 else np.full(3, -1.0)
 
 
 @pytest.mark.parametrize("width", [1, 2, 13, 18])
 def test_light_is_spread_as_by_the_plain_filter(width: int) -> None:
-    """Two surfaces, holes in the grid, odd and even widths, rows at the rims: every pixel as one by one."""
+    """Five surfaces, holes in the grid, odd and even widths, rows at the rims: every pixel as one by one."""
     rng, height = np.random.default_rng(width), 9
     grid = np.zeros(grid_shape(height, width), np.float32)
     inside = grid[:, :, RIM : grid.shape[2] - RIM]
     there = rng.random(inside[:, 0].shape) > 0.3
-    steep = rng.random(there.shape) > 0.6
+    sides = np.array([[0, -0.8, -0.6], [0, 0, -1], [0, 0.8, -0.6], [0.6, 0.8, 0], [0, 0.6, 0.8]])
     inside[:, X : X + 3] = rng.normal(0, [[[1.0], [0.03], [0.03]]], (*inside[:, :3].shape,))
-    inside[:, NORMAL + 1], inside[:, NORMAL + 2] = np.where(steep, 0.0, -0.8), np.where(steep, -1.0, -0.6)
+    inside[:, NORMAL : NORMAL + 3] = np.moveaxis(sides[rng.choice(5, there.shape)], -1, 1)
     inside[:, LIGHT : LIGHT + 3] = rng.random(inside[:, :3].shape)
     inside[:, THERE] = 1
     inside *= there[:, None]
     pixels, out = pixel_scratch(width), np.zeros((width, 3), np.float32)
     unseen = 0
     for row in (0, 1, 4, 8):
-        normals = np.array([[0, -0.8, -0.6], [0, 0, -1], [1, 0, 0]])[rng.choice(3, width, p=(0.5, 0.4, 0.1))]
+        normals = sides[rng.choice(5, width)]
         places = rng.normal(0, [1.0, 0.05, 0.05], (width, 3))
         for j in range(width):
             put_pixel(pixels, j, *places[j], *normals[j], 1.5)
-        spread_row(grid, row, width, pixels, out)
+        spread_row(grid, row, pixels, out)
         plain = np.array([_plain_light(grid, row, j, places[j], normals[j], 1.5) for j in range(width)])
         np.testing.assert_allclose(out, plain, atol=2e-5)
         unseen += int((plain < 0).any(1).sum())
@@ -109,8 +114,22 @@ def test_two_looks_at_the_land_come_close() -> None:
     assert (close[hit, BEYOND] >= rough[hit, LAST] - 1e-9).all() and (close[hit, BEYOND] <= rough[hit, BEYOND]).all()
 
 
+def _plain_octaves(foot: float, x: float, y: float, z: float | None = None) -> float:
+    """Four octaves, each blended with its mean by how many pixels its blobs span: all from three on, nothing at one."""
+    total = 0.0
+    for octave in range(4):
+        seen = float(np.clip(1.5 - 1.5 * foot * 2.03**octave, 0, 1))
+        value = noise2(x, y, 7 + octave) if z is None else noise3(x, y, z, 7 + octave)
+        total += 0.5**octave * (seen * value + (1 - seen) * 0.5)
+        if z is None:
+            x, y = 1.62 * x - 1.22 * y + 5.1, 1.22 * x + 1.62 * y + 1.7
+        else:
+            x, y, z = 2.03 * x + 5.1, 2.03 * y + 1.7, 2.03 * z + 9.2
+    return total / 1.875
+
+
 def test_noise_finer_than_a_pixel_is_its_mean() -> None:
-    """Nothing fades up close, everything far away, and octave after octave between."""
+    """Everything is gone far away, and before that octave after octave."""
     rng = np.random.default_rng(0)
     places = rng.uniform(-50, 50, (400, 3))
 
@@ -119,12 +138,11 @@ def test_noise_finer_than_a_pixel_is_its_mean() -> None:
         solid = [fbm3(x, y, z, 7, 4, foot) for x, y, z in places]
         return float(np.std(flat)), float(np.std(solid))
 
-    near, half, far = spread(0.0), spread(0.4), spread(1.0)
-    assert far == (0.0, 0.0) and fbm2(1.3, 2.4, 7, 4, 1.0) == 0.5
-    assert near[0] > half[0] > 0.5 * near[0] and near[1] > half[1] > 0.5 * near[1]
-    x, y, z = places[0]
-    single = [fbm2(x, y, 7, 1, 0.0), fbm3(x, y, z, 7, 1, 0.0)]
-    np.testing.assert_allclose(single, [noise2(x, y, 7), noise3(x, y, z, 7)], atol=1e-12)
+    assert spread(1.0) == (0.0, 0.0) and fbm2(1.3, 2.4, 7, 4, 1.0) == 0.5 and min(spread(0.9)) > 0
+    for foot in (0.0, 0.03, 0.2, 0.4):
+        for x, y, z in places[:20]:
+            assert fbm2(x, y, 7, 4, foot) == pytest.approx(_plain_octaves(foot, x, y), abs=1e-12)
+            assert fbm3(x, y, z, 7, 4, foot) == pytest.approx(_plain_octaves(foot, x, y, z), abs=1e-12)
 
 
 def _level_camera(pitch: float) -> Camera:
@@ -136,9 +154,14 @@ def _level_camera(pitch: float) -> Camera:
 
 @pytest.mark.parametrize("what, least, most", [("water", 1.6, 9.0), ("polished", 1.1, 1.6), ("dull", 0.95, 1.05)])
 def test_water_and_polish_mirror_what_stands_behind(what: str, least: float, most: float) -> None:
-    """A red wall shows red in still water and in a polished floor, not in a dull one."""
+    """Walls, red on the left and green on the right, show in still water and in a polished floor, not in a dull one.
+
+    A dull box stands on the left, so that not every ray of a row has a mirror image.
+    """
     scene = SceneBuilder("test", 0)
-    scene.box(30, 12, 1, Material(color=(0.9, 0.0, 0.0), grime=0.0), z=14)
+    scene.box(15, 12, 1, Material(color=(0.9, 0.0, 0.0), grime=0.0), x=-7.5, z=14)
+    scene.box(15, 12, 1, Material(color=(0.0, 0.9, 0.0), grime=0.0), x=7.5, z=14)
+    scene.box(1.5, 3, 1.5, Material(grime=0.0), x=-5, z=9)
     light = Light(sun_direction=(0.0, -1.0, -0.2), sun=1.0)
     gloss, grey = 0.9 if what == "polished" else 0.0, (0.6, 0.6, 0.6)
     floor = Material("metal", grey, grey, gloss=gloss, roughness=0.05)
@@ -148,7 +171,57 @@ def test_water_and_polish_mirror_what_stands_behind(what: str, least: float, mos
         world = scene.finish(ground=Ground(scene.material(floor)), light=light)
     camera = _level_camera(0.2)
     rgb, truth = Scene(world).draw(camera)
-    before_wall = (truth.primitive < -1) & (truth.depth > 8) & (truth.depth < 13)
-    red, green = rgb[before_wall][:, 0].mean(), rgb[before_wall][:, 1].mean()
-    assert before_wall.sum() > 50
-    assert least < red / green < most
+    place = camera.unproject(truth.depth)
+    floor_seen = (truth.primitive < -1) & (truth.depth > 8) & (truth.depth < 13)
+    for side, ours, other in ((-1, 0, 1), (1, 1, 0)):
+        part = floor_seen & (side * place[..., 0] > 1) & (side * place[..., 0] < 4)
+        assert part.sum() > 20
+        assert least < rgb[part][:, ours].mean() / rgb[part][:, other].mean() < most
+
+
+def test_normals_of_a_row_are_those_of_each_ray() -> None:
+    """Sky, land, boxes and the underside of the land in one row."""
+    scene = SceneBuilder("test", 0)
+    material = scene.material(Material())
+    scene.box(1, 3, 1, Material(), x=-2, z=6, yaw=0.4)
+    packed = Scene(scene.finish(terrain=Terrain(material, material, seed=4, amplitude=15, wavelength=60))).packed
+    rng, count = np.random.default_rng(0), 200
+    rays = np.zeros((count, COLUMNS))
+    rays[:, 3:6] = rng.normal(0, 1, (count, 3))
+    t, face = rng.uniform(1, 50, count), rng.integers(0, 6, count)
+    what = rng.choice([NO_HIT, LAND, 0], count)
+    normal = np.full((count, 3), 9.0)
+    normals_at(packed, rays, count, t, what, face, normal_scratch(count), normal)
+    for k in range(count):
+        x, y, z = t[k] * rays[k, 3:6]
+        plain = (0, 0, 0) if what[k] == NO_HIT else normal_at(packed, what[k], face[k], x, y, z, *rays[k, 3:6])
+        np.testing.assert_allclose(normal[k], plain, atol=1e-11)
+
+
+def test_long_steps_still_hold_a_crossing() -> None:
+    """However far the viewer is, a crossing begins above the land and ends below it."""
+    land = pack_terrain(Terrain(0, 0, seed=8, amplitude=40, wavelength=90, ridged=0.3))
+    rng, count = np.random.default_rng(1), 300
+    for away in (0.0, 60.0):
+        rays = np.zeros((count, COLUMNS))
+        rays[:, :3] = rng.uniform([-80, 0, -80], [80, 0, 80], (count, 3))
+        rays[:, 1] = [-height_at(x, z, land) - 1.6 for x, _, z in rays[:, :3]]
+        rays[:, 3:6] = rng.normal(0, [1, 0.25, 1], (count, 3))
+        rays[:, 3:6] /= np.linalg.norm(rays[:, 3:6], axis=1)[:, None]
+        rays[:, FAR_END], rays[:, AWAY] = 500, away
+        found = np.zeros((count, 3))
+        land_crossings(land, rays, count, 1e-4, land_scratch(), found)
+        hit = found[:, BEYOND] < INFINITY
+        assert 0.3 < hit.mean() < 1
+        for ray, (last, beyond, gap) in zip(rays[hit], found[hit]):
+            above, below = (
+                -height_at(x, z, land) - y for x, y, z in (ray[:3] + t * ray[3:6] for t in (last, beyond))
+            )  # metres of the point over the land, in axes that point down
+            assert above > -1e-3 and below == pytest.approx(gap, abs=2e-3) and gap < 0
+
+
+def test_a_picture_needs_a_ray_of_light() -> None:
+    scene = SceneBuilder("test", 0)
+    scene.box(1, 1, 1, Material(), z=4)
+    with pytest.raises(InputError, match="rays 0"):
+        Scene(scene.finish()).draw(_level_camera(0.0), rays=0)

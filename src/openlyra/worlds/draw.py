@@ -1,4 +1,5 @@
-"""The passes that make a picture of a world (numba): truth, gathered light on a coarse grid, colour, outlines."""
+"""The passes that make a picture of a world (numba): truth, light gathered on a coarse grid and spread, sun, colour,
+outlines."""
 
 from __future__ import annotations
 
@@ -38,13 +39,13 @@ def truth_pass(world, camera, depth, what, face, normal):  # type: ignore[no-unt
     """z-depth (H, W), what and face hit (H, W), normals in the world (H, W, 3)."""
     stack, width = np.zeros(STACK, np.int64), depth.shape[1]
     rays, crossing, scratch = np.zeros((width, COLUMNS)), np.zeros((width, 3)), land_scratch()
-    ox, oy, oz, places = camera[3], camera[7], camera[11], normal_scratch(width)
+    ox, oy, oz, ends = camera[3], camera[7], camera[11], normal_scratch(width)
     for i in range(depth.shape[0]):
         for j in range(width):
             dx, dy, dz = _ray(camera, j + 0.5, i + 0.5)
             put_ray(rays[j], ox, oy, oz, dx, dy, dz, INFINITY, 0.0)
         first_hits(world, stack, rays, width, 1e-4, EXACT, scratch, crossing, depth[i], what[i], face[i])
-        normals_at(world, rays, width, depth[i], what[i], face[i], places, normal[i])
+        normals_at(world, rays, width, depth[i], what[i], face[i], ends, normal[i])
         for j in range(width):
             if what[i, j] == NO_HIT:
                 depth[i, j] = FAR_SKY
@@ -89,7 +90,7 @@ def spread_pass(world, camera, depth, what, normal, grid, light):  # type: ignor
         for j in range(width):
             (dx, dy, dz), t, (nx, ny, nz) = _ray(camera, j + 0.5, i + 0.5), depth[i, j], normal[i, j]
             put_pixel(pixels, j, t * dx, t * dy, t * dz, nx, ny, nz, t)
-        spread_row(grid, i, width, pixels, light[i])
+        spread_row(grid, i, pixels, light[i])
         for j in range(width):
             if what[i, j] == NO_HIT:
                 light[i, j] = 0.0
@@ -195,7 +196,9 @@ def _is_outline(depth, what, face, sun, i, j):  # type: ignore[no-untyped-def]
 
 @njit(**LEAN)
 def _light_near(world, light, depth, what, face, i, j, t, w, f, ny, out):  # type: ignore[no-untyped-def]
-    """Gathered light of a sample beside pixel (i, j) into out (3,): that of the nearest depth on the same surface."""
+    """Gathered light of a sample beside pixel (i, j) into out (3,): that of the pixel around it which shows the same
+    surface at the most similar depth.
+    """
     best = INFINITY
     for reach in range(1, 3):
         for a in range(max(0, i - reach), min(depth.shape[0], i + reach + 1)):
@@ -204,9 +207,10 @@ def _light_near(world, light, depth, what, face, i, j, t, w, f, ny, out):  # typ
                 if what[a, b] == w and face[a, b] == f and away < best:
                     best = away
                     out[0], out[1], out[2] = light[a, b, 0], light[a, b, 1], light[a, b, 2]
-        if best < INFINITY:
+        if best < 0.1 * t:
             return
-    out[0], out[1], out[2] = plain_light(world, ny)
+    if best == INFINITY:
+        out[0], out[1], out[2] = plain_light(world, ny)
 
 
 @njit(**OPTIONS)

@@ -31,10 +31,11 @@ from openlyra.worlds.terrain import (
 LANES = 32
 """Rays side by side."""
 EXACT, CLOSE, ROUGH = 40, 2, 0
-"""How often the land is looked at to find out where a ray meets it: as well as numbers allow, to a small part of a
-pixel for its colour, to a few pixels for light."""
+"""How often the land is looked at, at most, to find out where a ray meets it: as exactly as numbers allow for the
+truth, to a small part of a pixel for more samples on outlines, not at all for gathered and mirrored light."""
 FAR_END, AWAY, COLUMNS = 6, 7, 8
-"""A ray is a row of eight numbers: origin, direction, where it ends (t), metres to the viewer of its start."""
+"""A ray is a row of eight numbers: origin, direction, where it ends (t), and about how many metres its start is from
+the viewer: no step is shorter than a pixel there."""
 LAST, BEYOND, GAP = range(3)
 """A crossing is a row of three: last t above the land, first t below it (INFINITY: none), height there (negative)."""
 _A, _B, _D = np.uint32(73856093), np.uint32(19349663), np.uint32(2654435761)
@@ -196,8 +197,8 @@ def land_crossings(packed, rays, count, near, scratch, out):  # type: ignore[no-
 
 @njit(**LEAN)
 def land_hits(packed, rays, count, near, looks, scratch, out):  # type: ignore[no-untyped-def]
-    """`land_crossings`, then the t of each into out[:, BEYOND], by false position with halving: `looks` times, or until
-    it is exact, which takes about ten.
+    """`land_crossings`, then the t of each into out[:, BEYOND], by false position with halving: `looks` times (after
+    one at the upper end), or until it is exact, which takes about ten.
     """
     land_crossings(packed, rays, count, near, scratch, out)
     lane = scratch[1]

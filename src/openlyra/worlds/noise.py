@@ -50,13 +50,13 @@ def noise3(x, y, z, seed):  # type: ignore[no-untyped-def]
 
 @njit(**LEAN)
 def octave_share(foot):  # type: ignore[no-untyped-def]
-    """How much of an octave a pixel shows whose footprint is `foot` of its blobs: all below a third, nothing from 1."""
-    return min(1.0, 1.5 - 1.5 * foot)
+    """How much of an octave a pixel shows whose footprint is `foot` of its blobs: all below a third, 0 from 1 on."""
+    return min(1.0, max(0.0, 1.5 - 1.5 * foot))
 
 
 @njit(**LEAN)
 def fbm3(x, y, z, seed, octaves, foot):  # type: ignore[no-untyped-def]
-    """[0, 1] sum of octaves; the largest blob is one unit. Octaves finer than `foot` units fade to their mean."""
+    """[0, 1] sum of octaves; the largest blob is one unit. For a pixel of `foot` units; see `octave_share`."""
     weight, total, norm = 1.0, 0.0, 0.0
     for octave in range(octaves):
         share = octave_share(foot)
@@ -70,7 +70,7 @@ def fbm3(x, y, z, seed, octaves, foot):  # type: ignore[no-untyped-def]
 
 @njit(**LEAN)
 def fbm2(x, y, seed, octaves, foot):  # type: ignore[no-untyped-def]
-    """[0, 1] sum of octaves; the largest blob is one unit. Octaves finer than `foot` units fade to their mean."""
+    """[0, 1] sum of octaves; the largest blob is one unit. For a pixel of `foot` units; see `octave_share`."""
     weight, total, norm = 1.0, 0.0, 0.0
     for octave in range(octaves):
         share = octave_share(foot)

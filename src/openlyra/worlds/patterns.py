@@ -1,7 +1,8 @@
 """What a material looks like at a point (numba): colour, tilt of the shading normal and gloss.
 
 A pattern sees metres on the surface (u along, v down), the same point in the object's own axes, and the footprint of
-the pixel. Everything finer than the footprint fades to its mean, so that surfaces stay calm in the distance.
+the pixel. Everything finer than the footprint fades to its mean, so that surfaces stay calm in the distance. Noise of
+which only the peaks show is left as it is, or its result faded: the peaks of faded noise would vanish.
 """
 
 from __future__ import annotations
@@ -314,7 +315,7 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         wide = 3.0 * scale + 0.5
         large = fbm2(u / wide, v / wide, seed + 3, 4, foot / wide)
         first = ramp(large, 0.3, 0.7)
-        third = 0.5 * ramp(fbm2(u * 0.15, v * 0.15, seed + 6, 3, foot * 0.15), 0.55, 0.75)
+        third = 0.5 * ramp(fbm2(u * 0.15, v * 0.15, seed + 6, 3, 0.0), 0.55, 0.75)
         shade = (1.0 + 0.9 * some * (blades - 0.5)) * (0.75 + 0.5 * (0.5 + more * (tufts - 0.5)))
     elif kind == WATER:
         tilt_u = 0.6 * (fbm2(u / scale, v / scale, seed, 4, foot / scale) - 0.5) * keep(foot, scale)
@@ -326,9 +327,9 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         shade = 0.92 + 0.16 * fbm2(u * 3.0, v * 3.0, seed, 3, foot * 3.0)
         shade += 0.3 * pile * (noise2(u * 250.0, v * 250.0, seed) - 0.5)
     elif kind == BARK:
-        ridge = abs(2.0 * fbm2(u / scale * 7.0, v / scale * 1.4, seed, 4, foot / scale * 7.0) - 1.0)
+        ridge = abs(2.0 * fbm2(u / scale * 7.0, v / scale * 1.4, seed, 4, 0.0) - 1.0)
         some = keep(foot, 0.14 * scale)
-        first = some * ramp(ridge, 0.05, 0.4) + 0.5 * (1.0 - some)
+        first = some * ramp(ridge, 0.05, 0.4) + 0.44 * (1.0 - some)
         shade = 0.55 + 0.6 * first
         tilt_u = 2.0 * (noise2(u / scale * 9.0, v / scale * 2.0, seed + 3) - 0.5) * keep(foot, 0.1 * scale)
     elif kind == MARBLE:
@@ -364,7 +365,7 @@ def surface(m, u, v, eu, ev, x, y, z, foot):  # type: ignore[no-untyped-def]
         some = keep(foot, 0.004)
         brush = noise2(u * 400.0, v * 4.0, seed)
         shade = 1.0 + 0.15 * some * (brush - 0.5)
-        first = 0.7 * ramp(fbm2(u / scale, v / scale, seed + 1, 4, foot / scale), 0.55, 0.75)
+        first = 0.7 * ramp(fbm2(u / scale, v / scale, seed + 1, 4, 0.0), 0.55, 0.75)
         tilt_u = 0.3 * some * (brush - 0.5)
     if m[GRIME] > 0.0:
         stain = 0.6 * noise3(x * 0.43, y * 0.43, z * 0.43, seed + 21) + 0.2

@@ -53,6 +53,8 @@ class Scene:
 
         `rays` gather light at every fourth pixel; `samples` are added on outlines (0 for none).
         """
+        if rays < 1 or samples < 0:
+            raise InputError(f"rays {rays} must be at least 1, samples {samples} at least 0")
         truth, packed_camera, depth, what, face, normal = self._truth(camera)
         height, width = depth.shape
         grid, light = np.zeros(grid_shape(height, width), np.float32), np.zeros((height, width, 3), np.float32)

@@ -173,8 +173,8 @@ def _water(world, ray, t, length, foot, ir, ig, ib, rgb, bounce, strength):  # t
     x, y, z = ray[0] + t * ray[3], ray[1] + t * ray[4], ray[2] + t * ray[5]
     scale = max(w[6], 1e-2)
     some = 0.25 * w[5] * (0.25 + 0.75 * keep(foot, scale))
-    tilt_x = some * (fbm2(x / scale, z / scale * 0.6, 3, 4, foot / scale) - 0.5)
-    tilt_z = some * (fbm2(x / scale, z / scale * 0.6, 9, 4, foot / scale) - 0.5)
+    tilt_x = some * (fbm2(x / scale, z / scale * 0.6, 3, 4, 0.0) - 0.5)
+    tilt_z = some * (fbm2(x / scale, z / scale * 0.6, 9, 4, 0.0) - 0.5)
     tall = math.sqrt(1.0 + tilt_x * tilt_x + tilt_z * tilt_z)
     nx, ny, nz = tilt_x / tall, -1.0 / tall, tilt_z / tall
     cosine = -(dx * nx + dy * ny + dz * nz)
@@ -241,8 +241,8 @@ def shade(world, what, face, ray, t, length, normal, foot, sun, gathered, rgb, b
     m = world.materials[index]
     tx, ty, tz, bx, by, bz = _frame(nx, ny, nz)
     sx, sy, sz = nx + tilt_u * tx + tilt_v * bx, ny + tilt_u * ty + tilt_v * by, nz + tilt_u * tz + tilt_v * bz
-    length = math.sqrt(sx * sx + sy * sy + sz * sz)
-    sx, sy, sz = sx / length, sy / length, sz / length
+    tall = math.sqrt(sx * sx + sy * sy + sz * sz)
+    sx, sy, sz = sx / tall, sy / tall, sz / tall
     direct = sun * light[SUN] * max(0.0, sx * light[0] + sy * light[1] + sz * light[2])
     # A tilted normal sees a little more or less of what is gathered.
     turn = 1.0 - 0.25 * (tilt_u * (0.6 * tx - 0.4) + tilt_v)

@@ -22,7 +22,7 @@ RIM = 2
 _SIDE, _SCALED, _AGREE, _AWAY, _WEIGHT, _SUMS, _ROWS = 0, 3, 7, 8, 9, 10, 14
 """Places in the scratch of a row of pixels: normal, plane in units of the distance that a point may be away, how well
 a point agrees, how far it is away, its weight, and sums of red, green, blue and weight."""
-_LEAST = 1e-4  # sum of weights below which no point is on the pixel's surface
+_LEAST = 1e-8  # sum of weights below which no point is on the pixel's surface
 
 
 def grid_shape(height: int, width: int) -> tuple[int, int, int]:
@@ -59,7 +59,7 @@ def _weigh(agree, away, there, near, weight, count):  # type: ignore[no-untyped-
         same = agree[k] if agree[k] >= half else zero
         same *= same
         same *= same
-        # (1 - d^2 / 8)^8 is about exp(-d^2), without a call in the loop.
+        # (1 - d^2 / 8)^8 falls like exp(-d^2), to nothing at 2.8, without a call in the loop.
         fall = max(zero, one - eighth * away[k] * away[k])
         fall *= fall
         fall *= fall
@@ -74,11 +74,12 @@ def _add(sums, weight, light, count):  # type: ignore[no-untyped-def]
 
 
 @njit(**LEAN)
-def spread_row(grid, row, width, pixels, out):  # type: ignore[no-untyped-def]
+def spread_row(grid, row, pixels, out):  # type: ignore[no-untyped-def]
     """Light of the pixels of a row, into out (width, 3); negative where no point is on a pixel's surface.
 
     pixels: a `pixel_scratch` into which `put_pixel` has put all pixels.
     """
+    width = out.shape[0]
     for odd in range(STEP):
         count, part = (width - odd + STEP - 1) // STEP, pixels[odd]
         a, b, c = part[_SIDE], part[_SIDE + 1], part[_SIDE + 2]
@@ -95,6 +96,7 @@ def spread_row(grid, row, width, pixels, out):  # type: ignore[no-untyped-def]
                            count)  # fmt: skip
                 _distance(e, f, g, h, point[X, first:], point[X + 1, first:], point[X + 2, first:], away, count)
                 _weigh(agree, away, point[THERE, first:], near, weight, count)
+                # The fourth, THERE, follows the light and sums the weights.
                 for channel in range(4):
                     _add(sums[channel], weight, point[LIGHT + channel, first:], count)
         for k in range(count):
