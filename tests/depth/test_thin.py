@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from openlyra.depth.nano import _with_thin_things
@@ -37,6 +38,15 @@ def test_a_mast_is_found_and_gaps_between_clouds_are_not() -> None:
     assert (thin & mast).sum() > 0.95 * mast.sum() and not (thin & ~ndimage.binary_dilation(mast, iterations=2)).any()
     clouds, _ = _photo(masts=0)
     assert not find_thin(clouds, _overlooked()).any()
+
+
+def test_a_larger_photo_shows_the_same() -> None:
+    photo, mast = _photo()
+    large = np.asarray(Image.fromarray(photo).resize((1280, 960), Image.Resampling.BICUBIC))
+    thin = find_thin(large, np.kron(_overlooked(), np.ones((4, 4), bool)))
+    grown = np.kron(mast, np.ones((4, 4), bool))
+    assert (thin & grown).sum() > 0.95 * grown.sum()
+    assert not (thin & ~ndimage.binary_dilation(grown, iterations=12)).any()
 
 
 def test_wide_things_and_specks_are_left_to_the_network() -> None:

@@ -16,7 +16,7 @@ _BINS = 12
 _ROUNDS = 3
 _THIN = 20  # things narrower than this part of the photo's height are thin
 _DARKER = 0.15  # how much darker than the sky on both sides
-_CLEAR = 0.07  # least mean change of light from pixel to pixel along an outline; clouds are softer
+_CLEAR = 0.07  # least mean change of light across 1/480 of the height along an outline; clouds are softer
 Mask = NDArray[np.bool_]
 
 
@@ -61,7 +61,8 @@ def find_thin(image: NDArray[np.uint8], sky: Mask) -> Mask:
     darker = ndimage.grey_closing(light, size=(side, side)) - light
     labels, count = ndimage.label(sky[:bottom] & (darker > _DARKER), np.ones((3, 3)))
     rim = (labels > 0) & ~ndimage.binary_erosion(labels > 0)
-    change = ndimage.maximum_filter(ndimage.gaussian_gradient_magnitude(light, 1.0), 3)
+    blur = max(1.0, height / 480)  # large photos are no sharper for it
+    change = ndimage.maximum_filter(blur * ndimage.gaussian_gradient_magnitude(light, blur), 2 * round(blur) + 1)
     edges = np.bincount(labels[rim], minlength=count + 1)
     clear = np.bincount(labels[rim], change[rim], minlength=count + 1) > _CLEAR * edges
     keep = clear & (np.bincount(labels.ravel(), minlength=count + 1) >= height * width // 20000)
