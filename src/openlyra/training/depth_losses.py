@@ -41,9 +41,9 @@ class LossWeights:
     """Log depth up to scale."""
     log_gradient: float = 0.25
     """Gradients of log depth at four scales."""
-    aligned: float = 2.0
+    aligned: float = 3.0
     """Log depth after the best scale and shift of inverse depth, as evaluations measure it."""
-    right: float = 0.5
+    right: float = 1.0
     """Part of the pixels that are wrong after the same alignment, with a soft bound."""
     metric: float = 0.1
     """Log depth as it is, in metres."""
