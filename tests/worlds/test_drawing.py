@@ -10,6 +10,7 @@ import pytest
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera
 from openlyra.worlds.builder import SceneBuilder
+from openlyra.worlds.draw import _light_near
 from openlyra.worlds.kernels import INFINITY
 from openlyra.worlds.land_rays import (
     AWAY,
@@ -28,6 +29,7 @@ from openlyra.worlds.noise import fbm2, fbm3, noise2, noise3
 from openlyra.worlds.packed import LAND, NO_HIT
 from openlyra.worlds.ray_rows import normals_at
 from openlyra.worlds.render import Scene
+from openlyra.worlds.shade import plain_light
 from openlyra.worlds.spread import LIGHT, NORMAL, RIM, STEP, THERE, X, grid_shape, pixel_scratch, put_pixel, spread_row
 from openlyra.worlds.terrain import height_at, hit_terrain, pack_terrain, terrain_normal
 from openlyra.worlds.trace import normal_at
@@ -225,3 +227,35 @@ def test_a_picture_needs_a_ray_of_light() -> None:
     scene.box(1, 1, 1, Material(), z=4)
     with pytest.raises(InputError, match="rays 0"):
         Scene(scene.finish()).draw(_level_camera(0.0), rays=0)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1), (7, 9)])
+def test_pictures_of_any_size_are_drawn(size: tuple[int, int]) -> None:
+    """A row, a column, odd sides, with land, a polished box and outlines."""
+    scene = SceneBuilder("test", 0)
+    material = scene.material(Material("grass"))
+    scene.box(1, 2, 1, Material("metal", gloss=0.8, roughness=0.1), z=4, up=0.6)
+    world = scene.finish(terrain=Terrain(material, material, seed=4, amplitude=15, wavelength=60))
+    camera = _level_camera(0.1)
+    small = Camera.from_fov(*size, math.radians(60), camera.world_from_camera)
+    rgb, truth = Scene(world).draw(small)
+    assert rgb.shape == (*size, 3) and np.isfinite(rgb).all() and rgb[~truth.sky].min() > 0
+
+
+def test_a_sample_takes_the_light_of_its_own_surface() -> None:
+    """The same surface at the most similar depth, two pixels away if need be, and open-air light if there is none."""
+    scene = SceneBuilder("test", 0)
+    world = Scene(scene.finish()).packed
+    what, face = np.zeros((5, 5), np.int64), np.zeros((5, 5), np.int64)
+    depth, light = np.full((5, 5), 10.0), np.zeros((5, 5, 3), np.float32)
+    light[..., 0] = np.arange(25).reshape(5, 5)
+    depth[1, 2], depth[3, 2], what[2, 4], face[0, 0] = 3.0, 30.0, 7, 5
+    out = np.zeros(3, np.float32)
+
+    def taken(t: float, primitive: int, side: int) -> float:
+        _light_near(world, light, depth, what, face, 2, 2, t, primitive, side, -1.0, out)
+        return float(out[0])
+
+    assert taken(3.1, 0, 0) == light[1, 2, 0] and taken(29.0, 0, 0) == light[3, 2, 0], "the nearest depth"
+    assert taken(10.0, 7, 0) == light[2, 4, 0] and taken(10.0, 0, 5) == light[0, 0, 0], "two pixels away"
+    assert taken(10.0, 99, 0) == pytest.approx(plain_light(world, -1.0)[0]), "none there"

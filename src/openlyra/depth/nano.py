@@ -21,7 +21,7 @@ from openlyra.depth.base import DepthResult, Float32Map, Mask, Uint8Image, check
 from openlyra.depth.filters import guided_filter, opponent
 from openlyra.depth.planes import flatten_planes
 from openlyra.depth.refine import mend_sky_rim, sharpen_depth
-from openlyra.depth.sky import find_sky, find_thin
+from openlyra.depth.sky import find_sky, find_thin, without_specks
 from openlyra.models.depth_net import STRIDE, DepthNet
 from openlyra.models.depth_weights import load_depth_net
 
@@ -176,9 +176,9 @@ def _sky_mask(raw: RawDepth, image: Uint8Image) -> Mask:
     logits = np.where(find_sky(image) & (logits > DOUBT), np.maximum(logits, 1.0), logits)
     fine = guided_filter(brightness, logits, max(2, height // 120), 4e-4)
     mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
-    mask = _without_islands(mask, height * width // 8000)
+    mask = without_specks(mask, height * width // 8000)
     # A cloud taken for a thing is an island in the sky; real things stand on something.
-    return ~_without_islands(~mask, height * width // 150)
+    return ~without_specks(~mask, height * width // 150)
 
 
 def _with_thin_things(inverse: Float32Map, sky: Mask, image: Uint8Image) -> tuple[Float32Map, Mask]:
@@ -188,11 +188,3 @@ def _with_thin_things(inverse: Float32Map, sky: Mask, image: Uint8Image) -> tupl
         return inverse, sky
     rows, columns = ndimage.distance_transform_edt(sky, return_distances=False, return_indices=True)
     return np.where(thin, inverse[rows, columns], inverse), sky & ~thin
-
-
-def _without_islands(mask: Mask, smallest: int) -> Mask:
-    """Drop connected parts of fewer than `smallest` pixels."""
-    labels, count = ndimage.label(mask)
-    keep = np.bincount(labels.ravel(), minlength=count + 1) >= smallest
-    keep[0] = False
-    return np.asarray(keep[labels])

@@ -44,7 +44,7 @@ def find_sky(image: NDArray[np.uint8]) -> Mask:
     score = np.where(sky, np.maximum(score, 0.3), np.minimum(score, -0.3))
     fine = guided_filter(colour[..., 0], grow(score, height, width, factor), 3, 2e-4)
     mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
-    return _without_specks(mask, height * width // 4000)
+    return without_specks(mask, height * width // 4000)
 
 
 def find_thin(image: NDArray[np.uint8], sky: Mask) -> Mask:
@@ -95,10 +95,10 @@ def find_haze(image: NDArray[np.uint8], sky: Mask, horizon: float, lowest: float
     open_to = shrink(sky.astype(np.float32), factor) > 0.5
     labels, _ = ndimage.label((score > 0) | open_to)
     joined = np.isin(labels, np.unique(labels[open_to])) & (labels > 0)
-    haze = _without_specks(joined & ~open_to, joined.size // 300)
+    haze = without_specks(joined & ~open_to, joined.size // 300)
     signed = np.where(haze | open_to, 1.0, -1.0).astype(np.float32)
     fine = guided_filter(colour[..., 0], grow(signed, height, width, factor), 3, 2e-4)
-    return _without_specks((fine > 0) & ~sky, height * width // 1000)
+    return without_specks((fine > 0) & ~sky, height * width // 1000)
 
 
 def _prior(colour: NDArray[np.float32], texture: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -134,11 +134,11 @@ def _from_top(candidate: Mask, rows: NDArray[np.float32]) -> Mask:
     if kept.any():
         lowest = float(np.percentile(np.nonzero(kept)[0], 99)) / labels.shape[0]
         kept = kept | ((labels > 0) & (rows < min(lowest, 0.6)))
-    kept = _without_specks(kept, kept.size // 2000)
-    return ~_without_specks(~kept, kept.size // 1500)
+    kept = without_specks(kept, kept.size // 2000)
+    return ~without_specks(~kept, kept.size // 1500)
 
 
-def _without_specks(mask: Mask, smallest: int) -> Mask:
+def without_specks(mask: Mask, smallest: int) -> Mask:
     """Drop connected parts of fewer than `smallest` pixels."""
     labels, count = ndimage.label(mask)
     if count == 0:
