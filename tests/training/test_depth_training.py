@@ -116,15 +116,16 @@ def test_bumps_on_a_plane_cost_the_plane_term() -> None:
     assert plane[1] > 20 * plane[0] and plane[1] > 0.05
 
 
-def test_augmented_views_keep_their_geometry(shards: Path) -> None:
+def test_augmented_views_keep_their_geometry(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the floor, inverse depth along a column stays linear, whatever the crop, and its size fits the lens."""
+    monkeypatch.setattr("openlyra.training.depth_data.SHARE", 0)  # nothing behind that would grow
     photos, truth = draw_batch(Shards(shards), range(6), (64, 96), (5, 0))
     assert photos.shape == (6, 3, 64, 96) and 0 <= photos.min() and photos.max() <= 1
     assert truth.sky.any() and (truth.inverse[~truth.sky] > 0).all()
     ratio = truth.log_focal.exp()
     assert (ratio > 120 / np.hypot(128, 160) - 1e-6).all()  # crops are longer lenses
     nearest = (ratio[:, None, None] / truth.inverse.clamp_min(1e-6)).amin((1, 2))
-    assert ((nearest > 0.99) & (nearest < 3)).all()
+    assert ((nearest > 0.99) & (nearest < 8)).all()
 
 
 def test_ranks_draw_the_batch_that_one_would(shards: Path) -> None:

@@ -18,7 +18,7 @@ from openlyra.errors import InputError, OutputExistsError
 from openlyra.training.depth_settings import TrainDepthSettings
 
 if TYPE_CHECKING:
-    from openlyra.training.depth import Watch
+    from openlyra.training.depth import DepthTrainer, Watch
 
 FIRST_SHARDS = 4
 """Shards that must be there before the first step."""
@@ -71,9 +71,11 @@ class TrainDepthCommand:
         watch = watcher(self.watch) if self.watch and rank == 0 else None
         with drawing(data, self.shards) if rank == 0 else nullcontext():
             wait_for_ranks()
-            if rank == 0:
-                say(f"training from step {trainer.step}; figures go to {self.output}/log.jsonl", self.verbosity)
             try:
+                if self.settings.mine:
+                    self._judge(trainer, data, rank)
+                if rank == 0:
+                    say(f"training from step {trainer.step}; figures go to {self.output}/log.jsonl", self.verbosity)
                 train_depth(trainer, data, self.output, watch=watch)
             except KeyboardInterrupt:
                 say("interrupted; continue with --resume", self.verbosity)
@@ -81,6 +83,16 @@ class TrainDepthCommand:
         if rank == 0:
             say(f"done: {self.output}/depth_nano.safetensors", self.verbosity)
         return 0
+
+    def _judge(self, trainer: DepthTrainer, data: Path, rank: int) -> None:
+        from openlyra.training.ranks import wait_for_ranks
+
+        progress = Progress(replace(self.verbosity, quiet=self.verbosity.quiet or rank > 0))
+        try:
+            trainer.judge(data, progress)
+        finally:
+            progress.close()
+        wait_for_ranks()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from openlyra.models.threads import torch_threads
 from openlyra.training.depth_data import Shards, batch_size, draw_batch
 from openlyra.training.depth_losses import DepthTruth, depth_loss
 from openlyra.training.depth_meshes import Meshes
+from openlyra.training.depth_mining import Advance, judge_shards
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
 from openlyra.training.depth_surfaces import Surfaces
@@ -44,7 +45,7 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
         self.surfaces, self.meshes = trainer.surfaces, trainer.meshes
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        shards = Shards(self.folder, self.settings.window, self.surfaces, self.meshes)
+        shards = Shards(self.folder, self.settings.window, self.surfaces, self.meshes, self.settings.mine)
         for step in range(self.first, self.settings.steps):
             if step % 25 == 0:
                 shards.refresh()
@@ -116,6 +117,11 @@ class DepthTrainer:
         flat /= self.ranks.count
         for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
             gradient.copy_(part.view_as(gradient))
+
+    def judge(self, data: Path, advance: Advance | None = None) -> None:
+        """Find out which views of a folder the network gets wrong, as far as it is not known yet; each rank some."""
+        with torch_threads(self.settings.threads):
+            judge_shards(self.averaged(), data, Shards(data).names[self.ranks.rank :: self.ranks.count], advance)
 
     def averaged(self) -> DepthNet:
         """A plain network with the running mean of the weights."""

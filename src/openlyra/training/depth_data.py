@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.random import Generator
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
@@ -18,6 +19,8 @@ from torch import Tensor
 from openlyra.training import depth_meshes, depth_surfaces
 from openlyra.training.depth_losses import DepthTruth
 from openlyra.training.depth_meshes import Meshes
+from openlyra.training.depth_mining import Wrongs
+from openlyra.training.depth_stack import SHARE, TRIES, stacked
 from openlyra.training.depth_surfaces import Surfaces
 
 SMALL = ((192, 320), (192, 256), (224, 288), (256, 192), (224, 352))
@@ -40,36 +43,48 @@ class View:
 
 
 class Shards:
-    """The views in a folder of shards, which may be growing; some under photographs of surfaces or with meshes stood
-    into them, if there are any."""
+    """The views in a folder of shards, which may be growing; some with another view behind them, under photographs of
+    surfaces or with meshes stood into them, if there are any; wrong ones more often, if it is known which."""
 
     def __init__(
-        self, folder: Path, window: int = 0, surfaces: Surfaces | None = None, meshes: Meshes | None = None
-    ) -> None:
+        self, folder: Path, window: int = 0, surfaces: Surfaces | None = None, meshes: Meshes | None = None,
+        mine: bool = False,
+    ) -> None:  # fmt: skip
         self.folder = folder
         self.window = window
         self.surfaces = surfaces
         self.meshes = meshes
         self.names: list[str] = []
+        self.wrongs = Wrongs(folder) if mine else None
         self.refresh()
 
     def refresh(self) -> None:
         """Look which shards there are now; only the newest `window` count unless it is 0."""
         names = sorted(path.name for path in self.folder.glob("*.safetensors"))
         self.names = names[-self.window :] if self.window else names
+        if self.wrongs is not None:
+            self.wrongs.refresh(self.names)
 
     def draw(self, random: Generator) -> View:
-        """One view at random."""
-        name = self.names[int(random.integers(len(self.names)))]
+        """One view at random, with what is laid over it."""
+        rgb, depth, focal = self._drawn(random)
+        if random.random() < SHARE:
+            tries = (stacked((rgb, depth, focal), self._drawn(random), random) for _ in range(TRIES))
+            rgb, depth = next((found for found in tries if found is not None), (rgb, depth))
+        if self.surfaces is not None and random.random() < depth_surfaces.SHARE:
+            rgb = self.surfaces.laid_over(rgb, depth, focal, random)
+        if self.meshes is not None and random.random() < depth_meshes.SHARE:
+            rgb, depth = self.meshes.stood_into(rgb, depth, focal, random)
+        return View(rgb, depth, focal)
+
+    def _drawn(self, random: Generator) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
+        """Picture, depth and focal length of a view at random, as it was rendered."""
+        mined = None if self.wrongs is None else self.wrongs.draw(random)
+        name, i = mined or (self.names[int(random.integers(len(self.names)))], None)
         with safe_open(self.folder / name, "np") as file:
             focal = file.get_tensor("focal")
-            i = int(random.integers(focal.shape[0]))
-            rgb, depth = file.get_slice("rgb")[i], file.get_slice("depth")[i].astype(np.float32)
-        if self.surfaces is not None and random.random() < depth_surfaces.SHARE:
-            rgb = self.surfaces.laid_over(rgb, depth, float(focal[i]), random)
-        if self.meshes is not None and random.random() < depth_meshes.SHARE:
-            rgb, depth = self.meshes.stood_into(rgb, depth, float(focal[i]), random)
-        return View(rgb, depth, float(focal[i]))
+            i = int(random.integers(len(focal))) if i is None else i
+            return file.get_slice("rgb")[i], file.get_slice("depth")[i].astype(np.float32), float(focal[i])
 
 
 def batch_size(progress: float, random: Generator) -> tuple[int, int]:

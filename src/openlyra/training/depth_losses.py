@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -88,6 +89,17 @@ def depth_loss(
     }
     total = torch.stack([getattr(weights, name) * term for name, term in terms.items()]).sum()
     return total, terms
+
+
+def wrong_part(said: Tensor, true: Tensor, focal: Tensor) -> Tensor:
+    """(B,) part of the pixels of maps of inverse depth off by more than a factor of 1.25 once scale and shift fit.
+
+    What is farther than FARTHEST takes no part. `focal`, (B,), is focal length over image diagonal.
+    """
+    farthest = focal[:, None, None] / FARTHEST
+    near = true > farthest
+    wrong = (_aligned_error(said, true, near, farthest) > math.log(1.25)) & near
+    return wrong.sum((1, 2)) / near.sum((1, 2)).clamp_min(1)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

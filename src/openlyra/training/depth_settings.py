@@ -35,6 +35,8 @@ class TrainDepthSettings:
     """Folder of photographs of surfaces (brick, wood, grass; .png, .jpg) to lay over three in ten views."""
     meshes: Path | None = None
     """Folder of textured meshes (.obj with a .png beside it, .glb, .ply) to stand into three in ten views."""
+    mine: bool = False
+    """Let the network judge the shards that are there first, and draw what it gets wrong more often."""
     seed: int = 0
     """Of batches and augmentation."""
     threads: int = 1
