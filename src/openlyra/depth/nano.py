@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from openlyra.depth.base import DepthResult, Float32Map, Mask, Uint8Image, check_image, place_sky
 from openlyra.depth.filters import guided_filter, opponent
+from openlyra.depth.outlines import grow_outlines
 from openlyra.depth.planes import flatten_planes
 from openlyra.depth.refine import mend_sky_rim, sharpen_depth
 from openlyra.depth.sky import find_sky, find_thin, without_specks
@@ -85,7 +86,7 @@ class NanoDepth:
         full = mend_sky_rim(_grown(inverse, height, width), sky, height // 24)
         full, sky = _with_thin_things(full, sky, image)
         depth = np.clip(focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
-        depth = sharpen_depth(depth, image, sky)
+        depth, sky = grow_outlines(sharpen_depth(depth, image, sky), image, sky)
         confidence = np.exp(-2.0 * _grown(raw.spread, height, width))
         return DepthResult(
             depth=place_sky(depth, sky),
