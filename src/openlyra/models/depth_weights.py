@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "589a30da8d6af0e26d900ab41d4a29af7813a68a9fafd4a12171e2dd4bd65d67"
+SHA256 = "cd28eb4cfff98af8b6e8708c75d8c07674c316c706fac06579e7d5054bb84b53"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
