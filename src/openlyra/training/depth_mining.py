@@ -1,6 +1,6 @@
 """Which views a network gets wrong, so that a training can draw those more often.
 
-A few views in seven hold half of all errors, so most steps of an even draw teach what is known already.
+One view in six holds half of all errors, so most steps of an even draw teach what is known already.
 """
 
 from __future__ import annotations
