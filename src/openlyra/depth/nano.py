@@ -28,6 +28,9 @@ from openlyra.models.depth_weights import load_depth_net
 
 NEAREST, FARTHEST = 0.25, 250.0
 """Bounds of everything that is not sky, in metres."""
+METRES = 0.85
+"""What the network takes for a metre. Over 64 views outside trainings and evaluations, depths are 1.23 times the truth in
+the median without it (indoors 1.36, in the open 0.77)."""
 DOUBT = -1.0
 """Sky logit above which the network does not contradict what colours say."""
 DETAIL = 0.2
@@ -85,7 +88,7 @@ class NanoDepth:
         sky = _sky_mask(raw, image)
         full = mend_sky_rim(_grown(inverse, height, width), sky, height // 24)
         full, sky = _with_thin_things(full, sky, image)
-        depth = np.clip(focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
+        depth = np.clip(METRES * focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
         depth, sky = grow_outlines(sharpen_depth(depth, image, sky), image, sky)
         confidence = np.exp(-2.0 * _grown(raw.spread, height, width))
         return DepthResult(
