@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch
 
+from openlyra.cli.main import main
 from openlyra.evaluation.depth_worlds import score_view
 from openlyra.models.depth_net import DepthNet
+from openlyra.models.depth_weights import read_depth_net
 from openlyra.training.depth_losses import wrong_part
 from openlyra.training.depth_mining import EVEN, FOLDER, Wrongs, judge_shards, wrong_parts
 from openlyra.worlds.sample import sample_view
@@ -49,7 +52,7 @@ def shard(folder: Path, number: int, views: int = 3) -> Path:
     return path
 
 
-def test_the_shipped_network_judges_like_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shipped_network_judges_like_the_evaluation() -> None:
     """The same views, once through `nano` and the protocol, once as a training sees them."""
     from openlyra.depth.nano import NanoDepth
 
@@ -90,3 +93,17 @@ def test_wrong_views_are_drawn_more_often(tmp_path: Path) -> None:
     for view, part in expected.items():
         part = part if view is None else (1 - EVEN) * part
         assert counts[view] / draws == pytest.approx(part, abs=4 * np.sqrt(part / draws)), view
+
+
+def test_the_command_judges_first_and_trains_then(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    data.mkdir()
+    names = [shard(data, number).name for number in range(2)]
+    torch.manual_seed(3)
+    save_torch(dict(DepthNet().state_dict()), tmp_path / "start.safetensors")
+    command = ["train", "depth", "-o", str(out), "--data", str(data), "--shards", "0", "--batch", "1", "--steps", "1"]
+    assert main([*command, "--start", str(tmp_path / "start.safetensors"), "--mine"]) == 0
+    told = capsys.readouterr().err
+    assert 0 <= told.index("judging views") < told.index("training from step 0") < told.index("done")
+    assert sorted(path.name for path in (data / FOLDER).iterdir()) == names
+    assert read_depth_net(out / "depth_nano.safetensors") is not None
