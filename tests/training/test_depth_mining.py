@@ -12,8 +12,9 @@ from openlyra.cli.main import main
 from openlyra.evaluation.depth_worlds import score_view
 from openlyra.models.depth_net import DepthNet
 from openlyra.models.depth_weights import read_depth_net
+from openlyra.training.depth import VERDICTS
 from openlyra.training.depth_losses import wrong_part
-from openlyra.training.depth_mining import EVEN, FOLDER, Wrongs, judge_shards, wrong_parts
+from openlyra.training.depth_mining import EVEN, Wrongs, judge_shards, wrong_parts
 from openlyra.worlds.sample import sample_view
 
 
@@ -68,21 +69,36 @@ def test_the_shipped_network_judges_like_the_evaluation() -> None:
 def test_judging_goes_on_where_it_stopped(tmp_path: Path) -> None:
     names = [shard(tmp_path, number).name for number in range(2)]
     torch.manual_seed(0)
-    net = DepthNet().eval()
-    judge_shards(net, tmp_path, names[:1])
-    save_file({"wrong": np.array([0.25, 0.5, 0.75], np.float32)}, tmp_path / FOLDER / names[0])
+    net, verdicts = DepthNet().eval(), tmp_path / "verdicts"
+    judge_shards(net, tmp_path, names[:1], verdicts)
+    save_file({"wrong": np.array([0.25, 0.5, 0.75], np.float32)}, verdicts / names[0])
     seen: list[tuple[str, int, int]] = []
-    judge_shards(net, tmp_path, names, lambda *step: seen.append(step))
+    judge_shards(net, tmp_path, names, verdicts, lambda *step: seen.append(step))
     assert [step[1:] for step in seen] == [(0, 2), (1, 2)]
-    assert load_file(tmp_path / FOLDER / names[0])["wrong"].tolist() == [0.25, 0.5, 0.75]
-    second = load_file(tmp_path / FOLDER / names[1])["wrong"]
+    assert load_file(verdicts / names[0])["wrong"].tolist() == [0.25, 0.5, 0.75]
+    second = load_file(verdicts / names[1])["wrong"]
     assert second.shape == (3,) and ((second >= 0) & (second <= 1)).all() and second.max() > 0.1
 
 
+@pytest.mark.parametrize("damage", ["junk", "other views", "not a number"])
+def test_a_damaged_verdict_is_given_anew(tmp_path: Path, damage: str) -> None:
+    name, verdicts = shard(tmp_path, 0).name, tmp_path / "verdicts"
+    torch.manual_seed(0)
+    net = DepthNet().eval()
+    judge_shards(net, tmp_path, [name], verdicts)
+    good = (verdicts / name).read_bytes()
+    values = {"other views": [0.5], "not a number": [0.5, np.nan, 0.5]}.get(damage)
+    if values is None:
+        (verdicts / name).write_bytes(b"junk")
+    else:
+        save_file({"wrong": np.array(values, np.float32)}, verdicts / name)
+    judge_shards(net, tmp_path, [name], verdicts)
+    assert (verdicts / name).read_bytes() == good
+
+
 def test_wrong_views_are_drawn_more_often(tmp_path: Path) -> None:
-    (tmp_path / FOLDER).mkdir()
     for name, wrong in {"a": [0.1, 0.3], "b": [0.6, 0.0]}.items():
-        save_file({"wrong": np.array(wrong, np.float32)}, tmp_path / FOLDER / name)
+        save_file({"wrong": np.array(wrong, np.float32)}, tmp_path / name)
     wrongs, random, draws = Wrongs(tmp_path), np.random.default_rng(0), 8000
     assert wrongs.draw(random) is None  # nothing is known before the first look
     wrongs.refresh(["a", "b", "not judged"])
@@ -105,5 +121,5 @@ def test_the_command_judges_first_and_trains_then(tmp_path: Path, capsys: pytest
     assert main([*command, "--start", str(tmp_path / "start.safetensors"), "--mine"]) == 0
     told = capsys.readouterr().err
     assert 0 <= told.index("judging views") < told.index("training from step 0") < told.index("done")
-    assert sorted(path.name for path in (data / FOLDER).iterdir()) == names
+    assert sorted(path.name for path in (out / VERDICTS).iterdir()) == names
     assert read_depth_net(out / "depth_nano.safetensors") is not None

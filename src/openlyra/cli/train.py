@@ -89,7 +89,7 @@ class TrainDepthCommand:
 
         progress = Progress(replace(self.verbosity, quiet=self.verbosity.quiet or rank > 0))
         try:
-            trainer.judge(data, progress)
+            trainer.judge(data, self.output, progress)
         finally:
             progress.close()
         wait_for_ranks()

@@ -1,8 +1,8 @@
 """Depth from the small network the package ships; no download.
 
 The network sees the photo at two sizes, each plain and mirrored: the smaller says where things are, the larger adds
-their detail. What follows runs on the photo's own pixels:
-near-planes are made planes, soft outlines are snapped to edges of the photo, the sky is cut out.
+their detail. What follows runs on the photo's own pixels: near-planes are made planes, the sky is cut out, soft outlines
+are snapped to edges of the photo, and things get back what is theirs by colour.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from openlyra.depth.filters import guided_filter, opponent
 from openlyra.depth.outlines import grow_outlines
 from openlyra.depth.planes import flatten_planes
 from openlyra.depth.refine import mend_sky_rim, sharpen_depth
+from openlyra.depth.resample import resized
 from openlyra.depth.sky import find_sky, find_thin, without_specks
 from openlyra.models.depth_net import STRIDE, DepthNet
 from openlyra.models.depth_weights import load_depth_net
@@ -86,11 +87,11 @@ class NanoDepth:
         focal = given if given is not None else believed_focal(raw.focal * diagonal, height)
         inverse = flatten_planes(raw.inverse) if self.planes else raw.inverse
         sky = _sky_mask(raw, image)
-        full = mend_sky_rim(_grown(inverse, height, width), sky, height // 24)
+        full = mend_sky_rim(resized(inverse, height, width), sky, height // 24)
         full, sky = _with_thin_things(full, sky, image)
         depth = np.clip(METRES * focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)
         depth, sky = grow_outlines(sharpen_depth(depth, image, sky), image, sky)
-        confidence = np.exp(-2.0 * _grown(raw.spread, height, width))
+        confidence = np.exp(-2.0 * resized(raw.spread, height, width))
         return DepthResult(
             depth=place_sky(depth, sky),
             valid=np.ones(depth.shape, bool),
@@ -111,13 +112,13 @@ def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, int]) -> RawDepth:
     """
     overview, closer = (_look_once(net, image, pixels) for pixels in sizes)
     rows, columns = closer.inverse.shape
-    level = np.log(_grown(overview.inverse, rows, columns))
+    level = np.log(resized(overview.inverse, rows, columns))
     change = np.log(closer.inverse) - level
     detail = change - _blurred(change, DETAIL * rows)
     return RawDepth(
         inverse=np.exp(level + detail).astype(np.float32),
-        sky=((1 - CLOSER_SKY) * _grown(overview.sky, rows, columns) + CLOSER_SKY * closer.sky).astype(np.float32),
-        spread=(0.5 * (_grown(overview.spread, rows, columns) + closer.spread)).astype(np.float32),
+        sky=((1 - CLOSER_SKY) * resized(overview.sky, rows, columns) + CLOSER_SKY * closer.sky).astype(np.float32),
+        spread=(0.5 * (resized(overview.spread, rows, columns) + closer.spread)).astype(np.float32),
         focal=overview.focal,
     )
 
@@ -126,7 +127,7 @@ def _blurred(values: Float32Map, deviation: float) -> Float32Map:
     """A wide blur of (h, w), worked out on a grid an eighth as fine."""
     rows, columns = values.shape
     coarse = F.interpolate(torch.from_numpy(values)[None, None], scale_factor=1 / 8, mode="area")[0, 0].numpy()
-    return _grown(ndimage.gaussian_filter(coarse, deviation / 8, mode="nearest"), rows, columns)
+    return resized(ndimage.gaussian_filter(coarse, deviation / 8, mode="nearest"), rows, columns)
 
 
 def _look_once(net: DepthNet, image: Uint8Image, pixels: int) -> RawDepth:
@@ -164,18 +165,13 @@ def believed_focal(focal: float, height: int) -> float:
     return min(max(focal, shortest), longest)
 
 
-def _grown(values: Float32Map, height: int, width: int) -> Float32Map:
-    tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
-    return F.interpolate(tensor, size=(height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
-
-
 def _sky_mask(raw: RawDepth, image: Uint8Image) -> Mask:
     """bool (H, W): where the sky is more likely than not, its outline drawn along the photo's edges."""
     height, width = image.shape[:2]
     if not (raw.sky > 0).any():
         return np.zeros((height, width), bool)
     brightness = opponent(image)[..., 0]
-    logits = _grown(np.clip(raw.sky, -4, 4), height, width)
+    logits = resized(np.clip(raw.sky, -4, 4), height, width)
     # Bright clouds and haze: where colour and smoothness say sky, the network need only not be sure of the contrary.
     logits = np.where(find_sky(image) & (logits > DOUBT), np.maximum(logits, 1.0), logits)
     fine = guided_filter(brightness, logits, max(2, height // 120), 4e-4)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from openlyra.depth.filters import opponent
+from openlyra.depth.resample import resized
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -123,7 +124,7 @@ def _highest(values: Map, factor: int) -> Map:
 
 
 def _means(values: Map, factor: int) -> Map:
-    """The mean of each factor x factor block of (N, H, W)."""
+    """The mean of each factor x factor block of (N, H, W); several times as fast as `filters.shrink` on many maps."""
     cells = F.avg_pool2d(torch.from_numpy(values)[None], factor, ceil_mode=True, count_include_pad=False)
     return np.asarray(cells[0].numpy())
 
@@ -134,7 +135,6 @@ def _repeated(values: NDArray[Any], height: int, width: int, factor: int) -> NDA
 
 
 def _grown(values: Map, height: int, width: int, factor: int) -> Map:
-    """Values between the middles of cells (..., h, w), bilinear, at pixels (..., height, width)."""
-    cells = torch.from_numpy(np.ascontiguousarray(values)).reshape(1, -1, *values.shape[-2:])
-    grown = F.interpolate(cells, scale_factor=factor, mode="bilinear", align_corners=False)
-    return grown.reshape(*values.shape[:-2], *grown.shape[-2:])[..., :height, :width].numpy()
+    """Values between the middles of cells (..., h, w) at pixels (..., height, width)."""
+    rows, columns = values.shape[-2:]
+    return resized(values, rows * factor, columns * factor)[..., :height, :width]

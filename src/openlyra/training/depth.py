@@ -33,19 +33,22 @@ from openlyra.training.ranks import Ranks
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of a weight."""
+VERDICTS = "wrong"
+"""Folder in the output: for each shard the part of each view that the network of the start gets wrong."""
 Watch = Callable[[DepthNet], dict[str, object]]
 
 
 class _Batches(IterableDataset):  # type: ignore[type-arg]
     """This rank's places in the batches of all steps from one on, in order."""
 
-    def __init__(self, folder: Path, trainer: DepthTrainer) -> None:
+    def __init__(self, folder: Path, output: Path, trainer: DepthTrainer) -> None:
+        self.verdicts = output / VERDICTS if trainer.settings.mine else None
         self.folder, self.settings, self.first = folder, trainer.settings, trainer.step
         self.places = trainer.ranks.places(trainer.settings.batch)
         self.surfaces, self.meshes = trainer.surfaces, trainer.meshes
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        shards = Shards(self.folder, self.settings.window, self.surfaces, self.meshes, self.settings.mine)
+        shards = Shards(self.folder, self.settings.window, self.surfaces, self.meshes, self.verdicts)
         for step in range(self.first, self.settings.steps):
             if step % 25 == 0:
                 shards.refresh()
@@ -118,10 +121,12 @@ class DepthTrainer:
         for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients])):
             gradient.copy_(part.view_as(gradient))
 
-    def judge(self, data: Path, advance: Advance | None = None) -> None:
-        """Find out which views of a folder the network gets wrong, as far as it is not known yet; each rank some."""
+    def judge(self, data: Path, output: Path, advance: Advance | None = None) -> None:
+        """Find out which views of `data` the network gets wrong and write it to `output`, as far as it is not there
+        yet; each rank some."""
+        own = Shards(data).names[self.ranks.rank :: self.ranks.count]
         with torch_threads(self.settings.threads):
-            judge_shards(self.averaged(), data, Shards(data).names[self.ranks.rank :: self.ranks.count], advance)
+            judge_shards(self.averaged(), data, own, output / VERDICTS, advance)
 
     def averaged(self) -> DepthNet:
         """A plain network with the running mean of the weights."""
@@ -191,7 +196,7 @@ def train_depth(
         watch: called with the averaged network after each checkpoint; what it returns goes to the log.
     """
     output.mkdir(parents=True, exist_ok=True)
-    batches = _Batches(data, trainer)
+    batches = _Batches(data, output, trainer)
     loader: DataLoader[tuple[Tensor, Tensor, Tensor]] = DataLoader(
         batches, batch_size=None, num_workers=min(workers, 1), prefetch_factor=4 if workers else None
     )

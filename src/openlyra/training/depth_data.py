@@ -48,14 +48,14 @@ class Shards:
 
     def __init__(
         self, folder: Path, window: int = 0, surfaces: Surfaces | None = None, meshes: Meshes | None = None,
-        mine: bool = False,
+        verdicts: Path | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder
         self.window = window
         self.surfaces = surfaces
         self.meshes = meshes
         self.names: list[str] = []
-        self.wrongs = Wrongs(folder) if mine else None
+        self.wrongs = None if verdicts is None else Wrongs(verdicts)
         self.refresh()
 
     def refresh(self) -> None:

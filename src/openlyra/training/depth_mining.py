@@ -14,15 +14,14 @@ import torch.nn.functional as F
 from numpy.random import Generator
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import load_file, save_file
+from torch import Tensor
 
 from openlyra.depth.nano import network_size
-from openlyra.media.atomic import atomic_path
+from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
+from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.training.depth_losses import wrong_part
 
-FOLDER = "wrong"
-"""Folder beside the shards: for each shard the part of each view that the network gets wrong."""
 PIXELS = 90_000
 """What the network sees of a view, as in the overview of `depth/nano.py`."""
 EVEN = 0.5
@@ -30,24 +29,38 @@ EVEN = 0.5
 LEAST = 0.02
 """A view counts as at least so wrong, or the best ones would be met in even draws alone."""
 
-
 Advance = Callable[[str, int, int], None]
 """Stage, number done, number in all."""
 
 
-def judge_shards(net: DepthNet, data: Path, names: Sequence[str], advance: Advance | None = None) -> None:
-    """Write what is missing of `FOLDER` for some shards of a folder; an earlier call's work is kept."""
-    folder = data / FOLDER
-    folder.mkdir(exist_ok=True)
+def judge_shards(
+    net: DepthNet, data: Path, names: Sequence[str], verdicts: Path, advance: Advance | None = None
+) -> None:
+    """For some shards of a folder, write into `verdicts` which part of each view the network gets wrong.
+
+    What an earlier call has judged is kept, unless the file is damaged.
+    """
+    verdicts.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
         if advance is not None:
             advance("judging views", number, len(names))
-        if not (folder / name).exists():
-            with safe_open(data / name, "np") as file:
-                views = (file.get_tensor(key) for key in ("rgb", "depth", "focal"))
-                wrong = wrong_parts(net, *views)
-            with atomic_path(folder / name) as part:
-                save_file({"wrong": wrong}, part)
+        with safe_open(data / name, "np") as file:
+            count = len(file.get_tensor("focal"))
+            if _verdict(verdicts / name, count) is None:
+                wrong = wrong_parts(net, *(file.get_tensor(key) for key in ("rgb", "depth", "focal")))
+                write_tensors(verdicts / name, {"wrong": torch.from_numpy(wrong)})
+
+
+def _verdict(path: Path, count: int) -> Tensor | None:
+    """What a file says of `count` views; None if it is missing or says nothing usable."""
+    if not path.exists():
+        return None
+    try:
+        wrong = read_tensors(path).get("wrong")
+    except InputError:
+        return None
+    usable = wrong is not None and wrong.shape == (count,) and bool(((wrong >= 0) & (wrong <= 1)).all())
+    return wrong if usable else None
 
 
 def wrong_parts(
@@ -73,10 +86,10 @@ def wrong_parts(
 
 
 class Wrongs:
-    """How often to draw which view of the shards of a folder."""
+    """How often to draw which view, by the verdicts in a folder."""
 
-    def __init__(self, data: Path) -> None:
-        self.folder = data / FOLDER
+    def __init__(self, verdicts: Path) -> None:
+        self.folder = verdicts
         self.known: dict[str, NDArray[np.float32]] = {}
         self.names: list[str] = []
         self.ends = np.zeros(0)
@@ -85,7 +98,7 @@ class Wrongs:
         """Take the views of these shards, as far as they have been judged."""
         for name in names:
             if name not in self.known and (self.folder / name).exists():
-                self.known[name] = load_file(self.folder / name)["wrong"]
+                self.known[name] = read_tensors(self.folder / name)["wrong"].numpy()
         self.names = [name for name in names if name in self.known]
         parts = [np.maximum(self.known[name], LEAST).sum() for name in self.names]
         self.ends = np.cumsum(np.array(parts, np.float64))
