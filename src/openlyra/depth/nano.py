@@ -1,7 +1,7 @@
 """Depth from the small network the package ships; no download.
 
 The network sees the photo at two sizes, each plain and mirrored: the smaller says where things are, the larger adds
-their detail. What follows runs on the photo's own pixels: near-planes are made planes, the sky is cut out, soft outlines
+their detail. What follows runs on the photo's own pixels: near-planes are made planes, the sky is cut out, outlines
 are snapped to edges of the photo, and things get back what is theirs by colour.
 """
 
