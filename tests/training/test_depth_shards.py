@@ -16,7 +16,8 @@ from openlyra.cli.main import main
 from openlyra.models.depth_net import DepthNet
 from openlyra.models.threads import torch_threads
 from openlyra.training import depth_shards
-from openlyra.training.depth_data import Shards
+from openlyra.training.depth import DepthTrainer
+from openlyra.training.depth_data import Shards, draw_batch
 
 
 @pytest.fixture
@@ -64,6 +65,29 @@ def test_the_command_trains_on_shards_that_are_there(
     (tmp_path / "start.safetensors").write_bytes(b"junk")
     assert main([*command[:3], str(tmp_path / "bad"), *command[4:]]) == 2
     assert "start.safetensors: not a readable safetensors file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_what_an_interrupted_training_says_is_what_works(
+    saved: bool, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    depth_shards.fill(tmp_path / "data", 1)
+    save_file(dict(DepthNet().state_dict()), tmp_path / "start.safetensors")
+    command = ["train", "depth", "-o", str(tmp_path / "run"), "--shards", "0", "--data", str(tmp_path / "data"),
+               "--start", str(tmp_path / "start.safetensors"), "--steps", "2", "--batch", "1"]  # fmt: skip
+
+    def interrupt(trainer: DepthTrainer, data: Path, output: Path, **options: object) -> None:
+        output.mkdir()
+        if saved:
+            trainer.learn(*draw_batch(Shards(data), range(1), (64, 64), (0, 0)))
+            trainer.save(output / "checkpoint.safetensors")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("openlyra.training.depth.train_depth", interrupt)
+        assert main(command) == 130
+    assert ("continue with --resume" in capsys.readouterr().err) == saved
+    assert main([*command, "--resume"] if saved else command) == 0
 
 
 def test_two_ranks_share_a_training(small: None, tmp_path: Path) -> None:

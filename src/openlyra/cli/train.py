@@ -78,8 +78,7 @@ class TrainDepthCommand:
                     say(f"training from step {trainer.step}; figures go to {self.output}/log.jsonl", self.verbosity)
                 train_depth(trainer, data, self.output, watch=watch)
             except KeyboardInterrupt:
-                say("interrupted; continue with --resume", self.verbosity)
-                return 130
+                return interrupted(checkpoint.exists(), self.verbosity)
         if rank == 0:
             say(f"done: {self.output}/depth_nano.safetensors", self.verbosity)
         return 0
@@ -169,6 +168,12 @@ class TrainDistilCommand:
         return run_training(self.output, self.resume, self.verbosity, train)
 
 
+def interrupted(resumable: bool, how: Verbosity) -> int:
+    """Say how a training that was interrupted goes on; returns the exit status."""
+    say("interrupted; " + ("continue with --resume" if resumable else "nothing to resume yet: run it again"), how)
+    return 130
+
+
 def run_training(output: Path, resume: bool, how: Verbosity, train: Callable[[Callable[[str], None]], None]) -> int:
     """Train on all ranks, in a folder that is new or resumed; returns the exit status."""
     from openlyra.training.ranks import joined_ranks
@@ -183,8 +188,7 @@ def run_training(output: Path, resume: bool, how: Verbosity, train: Callable[[Ca
         try:
             train(lambda line: say(line, how) if rank == 0 else None)
         except KeyboardInterrupt:
-            say("interrupted; continue with --resume", how)
-            return 130
+            return interrupted((output / LOG).is_file(), how)
     if rank == 0:
         say(f"done: {output}/transformer", how)
     return 0

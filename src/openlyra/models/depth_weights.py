@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "cd28eb4cfff98af8b6e8708c75d8c07674c316c706fac06579e7d5054bb84b53"
+SHA256 = "a4c082fd86faf5aaf58a882ad40ce47bd55e45c62bd013efdb685718a289320c"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""

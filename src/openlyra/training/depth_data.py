@@ -24,10 +24,12 @@ from openlyra.training.depth_stack import SHARE, TRIES, stacked
 from openlyra.training.depth_surfaces import Surfaces
 
 SMALL = ((192, 320), (192, 256), (224, 288), (256, 192), (224, 352))
-LARGE = ((256, 384), (288, 384), (288, 352), (352, 256))
+LARGE = ((224, 384), (256, 384), (288, 384), (288, 352), (352, 256))
 """Heights and widths of batches, early and late in a training."""
 LATE = 0.7
 """Part of the training after which batches are large."""
+WHOLE = 0.5
+"""Part of the views shown as large as they fit, as photos are when asked about; the others through a longer lens."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _augmented(view: View, size: tuple[int, int], random: Generator) -> tuple[Te
     height, width = size
     # A window of the wanted shape; a smaller one is a longer lens.
     largest = min(rows / height, columns / width)
-    zoom = largest * random.uniform(0.62, 1.0)
+    zoom = largest * (1.0 if random.random() < WHOLE else random.uniform(0.62, 1.0))
     slack_y, slack_x = (rows - zoom * height) / rows, (columns - zoom * width) / columns
     centre_y, centre_x = random.uniform(-1, 1) * slack_y, random.uniform(-1, 1) * slack_x
     roll = random.normal(0, 0.035) if random.random() < 0.5 else 0.0

@@ -23,7 +23,7 @@ from openlyra.errors import InputError, MissingExtraError
 from openlyra.media.image import read_photo
 from openlyra.training.depth_surfaces import FLOOR, facing
 
-SHARE = 0.3
+SHARE = 0.2
 """Part of the views that get meshes."""
 MOST_MESHES = 4
 """Such a view gets one to so many."""

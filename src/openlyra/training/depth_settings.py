@@ -32,9 +32,9 @@ class TrainDepthSettings:
     window: int = 0
     """Draw from the newest so many shards only; 0 from all."""
     surfaces: Path | None = None
-    """Folder of photographs of surfaces (brick, wood, grass; .png, .jpg) to lay over three in ten views."""
+    """Folder of photographs of surfaces (brick, wood, grass; .png, .jpg) to lay over one view in five."""
     meshes: Path | None = None
-    """Folder of textured meshes (.obj with a .png beside it, .glb, .ply) to stand into three in ten views."""
+    """Folder of textured meshes (.obj with a .png beside it, .glb, .ply) to stand into one view in five."""
     mine: bool = False
     """Let the network judge the shards that are there first, and draw what it gets wrong more often."""
     seed: int = 0

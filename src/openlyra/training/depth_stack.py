@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-SHARE = 0.35
+SHARE = 0.25
 """Part of the views for which another one to stand behind them is looked for; half find one."""
 TRIES = 3
 """So many are tried."""

@@ -18,7 +18,7 @@ from openlyra.media.image import read_photo
 
 SIDE = 512
 """Pixels of a photograph, cut square and scaled."""
-SHARE = 0.3
+SHARE = 0.2
 """Part of the views that are laid over."""
 COVERED = 0.6
 """Part of the floors, ceilings and walls of such a view that get a photograph."""
