@@ -156,6 +156,15 @@ def test_parametrised_weights_compute_the_same(start: Path) -> None:
     assert plain_weights(net).keys() == DepthNet().state_dict().keys()
 
 
+@pytest.mark.parametrize("part", [0.0, 1.0])
+def test_a_whole_view_keeps_its_lens(part: float, shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openlyra.training.depth_data.WHOLE", part)
+    truth = as_truth(ramp_view())
+    seen = draw_batch(Shards(shards), range(12), (128, 160), (0, 0))[1].log_focal
+    longer = seen > truth.log_focal + 1e-4
+    assert longer.all() if part == 0 else not longer.any()
+
+
 def test_training_lowers_the_loss_on_a_fixed_set(shards: Path, start: Path) -> None:
     trainer = DepthTrainer(TrainDepthSettings(steps=40, warm_up=3, rate=1e-2, encoder_rate=2e-3), start)
     photos, truth = draw_batch(Shards(shards), range(2), (64, 64), (0, 0))
