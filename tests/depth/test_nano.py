@@ -55,6 +55,17 @@ def test_a_blue_sky_over_a_floor_is_sky(nano: DepthEstimator) -> None:
     assert sky[:50].mean() > 0.8 and sky[160:].mean() < 0.02
 
 
+@pytest.mark.parametrize(("surest", "part"), [(1.2, 0.0), (2.0, 1.0)])
+def test_a_sky_nobody_is_sure_of_is_none(surest: float, part: float) -> None:
+    logits = np.full((64, 96), -6.0, np.float32)
+    logits[:24] = 0.8
+    logits[4:12, 30:60] = surest
+    raw = RawDepth(np.ones((64, 96), np.float32), logits, np.ones((64, 96), np.float32), 0.7)
+    wall = np.full((128, 192, 3), (8, 8, 60), np.uint8)
+    sky = nano_module._sky_mask(raw, wall)
+    assert sky[:44].mean() == part and not sky[54:].any()
+
+
 def test_a_known_lens_is_used_and_scales_depth(nano: DepthEstimator) -> None:
     image = tiles(160, 240, 200)
     short, long = nano.estimate(image, 150.0), nano.estimate(image, 300.0)

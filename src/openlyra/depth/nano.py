@@ -34,6 +34,9 @@ METRES = 0.85
 the truth in the median (1.34 where no sky is in the picture, 0.90 elsewhere)."""
 DOUBT = -1.0
 """Sky logit above which the network does not contradict what colours say."""
+SURE = 1.5
+"""Sky logit that some pixel of a piece of sky must reach, unless its colours say sky. A wall far away does less harm
+than a hole in it, and a night sky is hardly told from a dark wall."""
 DETAIL = 0.2
 """Deviation of the blur, in heights of the photo, that tells detail from place."""
 CLOSER_SKY = 0.2
@@ -173,12 +176,23 @@ def _sky_mask(raw: RawDepth, image: Uint8Image) -> Mask:
     brightness = opponent(image)[..., 0]
     logits = resized(np.clip(raw.sky, -4, 4), height, width)
     # Bright clouds and haze: where colour and smoothness say sky, the network need only not be sure of the contrary.
-    logits = np.where(find_sky(image) & (logits > DOUBT), np.maximum(logits, 1.0), logits)
+    coloured = find_sky(image) & (logits > DOUBT)
+    sure = coloured | (logits > SURE)
+    logits = np.where(coloured, np.maximum(logits, 1.0), logits)
     fine = guided_filter(brightness, logits, max(2, height // 120), 4e-4)
     mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
-    mask = without_specks(mask, height * width // 8000)
+    mask = _parts_with(without_specks(mask, height * width // 8000), sure)
     # A cloud taken for a thing is an island in the sky; real things stand on something.
     return ~without_specks(~mask, height * width // 150)
+
+
+def _parts_with(mask: Mask, seeds: Mask) -> Mask:
+    """The connected parts of `mask` that hold a pixel of `seeds`; both (H, W). Two thresholds, as for edges in Canny, A
+    computational approach to edge detection, 1986."""
+    labels, count = ndimage.label(mask)
+    keep = np.zeros(count + 1, bool)
+    keep[labels[seeds & mask]] = True
+    return keep[labels]
 
 
 def _with_thin_things(inverse: Float32Map, sky: Mask, image: Uint8Image) -> tuple[Float32Map, Mask]:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "a4c082fd86faf5aaf58a882ad40ce47bd55e45c62bd013efdb685718a289320c"
+SHA256 = "31ae191b557b2fc1bdefc5d4aa29c061b77f562aca803f0485be53cfa19d93d2"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""

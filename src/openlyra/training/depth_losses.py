@@ -44,7 +44,7 @@ class LossWeights:
     """Gradients of log depth at four scales."""
     aligned: float = 3.0
     """Log depth after the best scale and shift of inverse depth, as evaluations measure it."""
-    right: float = 1.0
+    right: float = 2.0
     """Part of the pixels that are wrong after the same alignment, with a soft bound."""
     metric: float = 0.1
     """Log depth as it is, in metres."""
