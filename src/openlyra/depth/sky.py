@@ -93,8 +93,7 @@ def find_haze(image: NDArray[np.uint8], sky: Mask, horizon: float, lowest: float
     band = (below > -0.25) & (below < lowest)
     score = np.where(band, guided_filter(light, score.astype(np.float32), 4, 1e-3), -1.0)
     open_to = shrink(sky.astype(np.float32), factor) > 0.5
-    labels, _ = ndimage.label((score > 0) | open_to)
-    joined = np.isin(labels, np.unique(labels[open_to])) & (labels > 0)
+    joined = parts_with((score > 0) | open_to, open_to)
     haze = without_specks(joined & ~open_to, joined.size // 300)
     signed = np.where(haze | open_to, 1.0, -1.0).astype(np.float32)
     fine = guided_filter(colour[..., 0], grow(signed, height, width, factor), 3, 2e-4)
@@ -127,15 +126,23 @@ def _colour_score(colour: NDArray[np.float32], sky: Mask) -> NDArray[np.float32]
 def _from_top(candidate: Mask, rows: NDArray[np.float32]) -> Mask:
     """Parts of a candidate mask that reach the upper edge of the photo, small holes and specks removed."""
     opened = ndimage.binary_opening(candidate, np.ones((3, 3)))
-    labels, _ = ndimage.label(opened)
-    touching = np.unique(labels[: max(2, labels.shape[0] // 60)])
-    kept = np.isin(labels, touching[touching > 0])
+    top = np.zeros_like(opened)
+    top[: max(2, len(top) // 60)] = True
+    kept = parts_with(opened, top)
     # Sky seen through an arch or between masts: not connected, but no lower than the connected sky reaches.
     if kept.any():
-        lowest = float(np.percentile(np.nonzero(kept)[0], 99)) / labels.shape[0]
-        kept = kept | ((labels > 0) & (rows < min(lowest, 0.6)))
+        lowest = float(np.percentile(np.nonzero(kept)[0], 99)) / len(kept)
+        kept = kept | (opened & (rows < min(lowest, 0.6)))
     kept = without_specks(kept, kept.size // 2000)
     return ~without_specks(~kept, kept.size // 1500)
+
+
+def parts_with(mask: Mask, seeds: Mask) -> Mask:
+    """The connected parts of `mask` that hold a pixel of `seeds`; all bool (H, W)."""
+    labels, count = ndimage.label(mask)
+    keep = np.zeros(count + 1, bool)
+    keep[labels[seeds & mask]] = True
+    return keep[labels]
 
 
 def without_specks(mask: Mask, smallest: int) -> Mask:

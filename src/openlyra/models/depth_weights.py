@@ -47,8 +47,8 @@ def read_depth_net(path: Path, sha256: str | None = None) -> DepthNet:
             wrong = sorted(name for name in expected.keys() | shapes.keys() if expected.get(name) != shapes.get(name))
             if wrong:
                 raise InputError(
-                    f"{path}: not weights of this depth network: {wrong[0]} is {shapes.get(wrong[0])}, "
-                    f"must be {expected.get(wrong[0])}"
+                    f"{path}: not weights of this depth network: {wrong[0]} is {shapes.get(wrong[0], 'missing')}, "
+                    f"must be {expected.get(wrong[0], 'absent')}"
                 )
             state = {name: file.get_tensor(name).float() for name in expected}
     except (SafetensorError, OSError) as error:
