@@ -26,14 +26,15 @@ from openlyra.worlds.land_rays import (
     normal_scratch,
 )
 from openlyra.worlds.noise import fbm2, fbm3, noise2, noise3
-from openlyra.worlds.packed import LAND, NO_HIT
+from openlyra.worlds.packed import LAND, NO_HIT, pack_world
 from openlyra.worlds.ray_rows import normals_at
 from openlyra.worlds.render import Scene
 from openlyra.worlds.shade import plain_light
+from openlyra.worlds.sky import SEAM, sky_color
 from openlyra.worlds.spread import LIGHT, NORMAL, RIM, STEP, THERE, X, grid_shape, pixel_scratch, put_pixel, spread_row
 from openlyra.worlds.terrain import height_at, hit_terrain, pack_terrain, terrain_normal
 from openlyra.worlds.trace import normal_at
-from openlyra.worlds.types import Ground, Light, Material, Terrain, Water
+from openlyra.worlds.types import Ground, Light, Material, Sky, Terrain, Water
 
 
 def _plain_light(
@@ -259,3 +260,20 @@ def test_a_sample_takes_the_light_of_its_own_surface() -> None:
     assert taken(3.1, 0, 0) == light[1, 2, 0] and taken(29.0, 0, 0) == light[3, 2, 0], "the nearest depth"
     assert taken(10.0, 7, 0) == light[2, 4, 0] and taken(10.0, 0, 5) == light[0, 0, 0], "two pixels away"
     assert taken(10.0, 99, 0) == pytest.approx(plain_light(world, -1.0)[0]), "none there"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_clouds_have_no_seam_where_the_azimuth_jumps(seed: int) -> None:
+    packed = pack_world(SceneBuilder("test", 0).finish(sky=Sky(clouds="cumulus", cover=0.9, haze=0.0, seed=seed)))
+
+    def seen(azimuth: float, height: float) -> np.ndarray:
+        flat = math.sqrt(1 - height**2)
+        direction = (flat * math.sin(azimuth), -height, flat * math.cos(azimuth))
+        return np.array(sky_color(packed.sky, packed.light, *direction, False))
+
+    heights = np.linspace(0.02, 0.5, 60)
+    for azimuth in (math.pi, math.pi - SEAM, 1.0):
+        left, right = (np.stack([seen(azimuth + a, h) for h in heights]) for a in (-1e-7, 1e-7))
+        assert np.abs(left - right).max() < 1e-3
+    first, last = (np.stack([seen(azimuth, h) for h in heights]) for azimuth in (1.0, math.pi))
+    assert np.abs(first - last).max() > 0.05  # there are clouds

@@ -11,6 +11,8 @@ from openlyra.worlds.noise import fbm2, noise2
 
 KIND, COVER, SIZE, HAZE, GLOW, SEED = range(12, 18)
 """Places in a packed sky after four colours."""
+SEAM = 0.5
+"""Radians over which heaps of clouds close the circle."""
 _CUMULUS, _STRATUS, _CIRRUS, _BROKEN = 1, 2, 3, 4
 
 
@@ -32,6 +34,18 @@ def _towers(azimuth, height, cover, size, seed):  # type: ignore[no-untyped-def]
     share = (1.0 - _step(edge, -0.012, 0.006)) * _step(height - base - 0.02 * (puffs - 0.5), 0.0, 0.012)
     bright = 0.35 + 0.65 * _step((height - base) / max(top - base, 0.02), 0.0, 0.8) + 0.7 * (puffs - 0.5)
     return share, bright
+
+
+@njit(**LEAN)
+def _heaps(azimuth, height, cover, size, seed):  # type: ignore[no-untyped-def]
+    """`_towers` all around: before the direction where the azimuth jumps they become those that stand behind it."""
+    share, bright = _towers(azimuth, height, cover, size, seed)
+    on = _step(azimuth, math.pi - SEAM, math.pi)
+    if on == 0.0:
+        return share, bright
+    behind, lit = _towers(azimuth - 2.0 * math.pi, height, cover, size, seed)
+    there = share * (1.0 - on) + behind * on
+    return there, (bright * share * (1.0 - on) + lit * behind * on) / max(there, 1e-6)
 
 
 @njit(**LEAN)
@@ -76,7 +90,7 @@ def sky_color(sky, light, dx, dy, dz, disc):  # type: ignore[no-untyped-def]
         # Far away the layer thins out into haze.
         share *= _step(height, 0.0, 0.08 if kind == _STRATUS else 0.14)
         if kind == _CUMULUS:
-            heap, lit = _towers(math.atan2(dx, dz), height, cover, size, seed)
+            heap, lit = _heaps(math.atan2(dx, dz), height, cover, size, seed)
             if heap > 0.0:
                 bright = (bright * share * (1.0 - heap) + lit * heap) / max(share * (1.0 - heap) + heap, 1e-6)
                 share = share * (1.0 - heap) + heap
