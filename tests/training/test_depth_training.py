@@ -173,7 +173,7 @@ def test_training_lowers_the_loss_on_a_fixed_set(shards: Path, start: Path) -> N
 
 
 def test_frozen_stages_stay_and_the_others_learn(shards: Path, start: Path) -> None:
-    trainer = DepthTrainer(TrainDepthSettings(steps=40, frozen=1), start)
+    trainer = DepthTrainer(TrainDepthSettings(steps=40, frozen=1, warm_up=1), start)
     # An odd number of views: their pulls on the lens, all of one strength, cannot cancel.
     trainer.learn(*draw_batch(Shards(shards), range(3), (64, 64), (0, 0)))
     before, after = load_file(start), plain_weights(trainer.net)

@@ -29,10 +29,15 @@ from openlyra.training.depth_mining import Advance, judge_shards
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
 from openlyra.training.depth_surfaces import Surfaces
+from openlyra.training.muon import Muon
 from openlyra.training.ranks import Ranks
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What AdamW keeps of a weight."""
+MATRIX_MOMENTS = ("momentum",)
+"""What Muon keeps of one."""
+ENDS = ("detail.", "carry.", "lateral.", "lens.", "fields.", "blend.")
+"""Modules on the way from the photo and to the answer: not for Muon, which moves all directions of a matrix alike."""
 VERDICTS = "wrong"
 """Folder in the output: for each shard the part of each view that the network of the start gets wrong."""
 Watch = Callable[[DepthNet], dict[str, object]]
@@ -78,30 +83,40 @@ class DepthTrainer:
         for part in (self.net.encoder.stem, *self.net.encoder.stages[: settings.frozen]):
             part.requires_grad_(False)
         self.learnt = {name: value for name, value in self.net.named_parameters() if value.requires_grad}
-        encoder = [value for name, value in self.learnt.items() if name.startswith("encoder.")]
-        decoder = [value for name, value in self.learnt.items() if not name.startswith("encoder.")]
         self.rates = (settings.encoder_rate, settings.rate)
-        self.optimiser = torch.optim.AdamW(
-            [{"params": encoder}, {"params": decoder}], lr=1e-3, weight_decay=settings.weight_decay, fused=True
+        matrices, others = self._groups(True), self._groups(False)
+        self.optimisers = (
+            Muon(matrices, settings.weight_decay, self.ranks.rank, self.ranks.count),
+            torch.optim.AdamW([{"params": part} for part in others], weight_decay=settings.weight_decay, fused=True),
         )
         self.mean = {name: value.detach().clone() for name, value in self.net.named_parameters()}
         self.step = 0
+
+    def _groups(self, matrices: bool) -> tuple[list[Tensor], list[Tensor]]:
+        """Encoder and decoder: weights that are matrices, or the others."""
+        found: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for name, value in self.learnt.items():
+            if _is_matrix(name, value) == matrices:
+                found[0 if name.startswith("encoder.") else 1].append(value)
+        return found
 
     def learn(self, photos: Tensor, truth: DepthTruth) -> dict[str, float]:
         """One step on photos (B, 3, H, W) in [0, 1]. Returns the loss and its terms."""
         settings = self.settings
         fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step / settings.steps)))
-        for group, rate in zip(self.optimiser.param_groups, self.rates):
-            group["lr"] = rate * min(1.0, (self.step + 1) / settings.warm_up) * fall
+        for optimiser in self.optimisers:
+            for group, rate in zip(optimiser.param_groups, self.rates):
+                group["lr"] = rate * min(1.0, (self.step + 1) / settings.warm_up) * fall
         with torch.autocast("cpu", dtype=torch.bfloat16):
             said = self.net(photos.contiguous(memory_format=torch.channels_last))
         loss, terms = depth_loss(said, truth)
-        self.optimiser.zero_grad()
+        self.net.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._share_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.learnt.values(), 1.0)
         if bool(torch.isfinite(norm)):
-            self.optimiser.step()
+            for optimiser in self.optimisers:
+                optimiser.step()
         self.step += 1
         decay = min(settings.average, self.step / (self.step + 10))
         with torch.no_grad():
@@ -146,8 +161,9 @@ class DepthTrainer:
         state = {"step": torch.tensor(self.step)}
         for name, value in self.net.named_parameters():
             state[f"weight.{name}"], state[f"mean.{name}"] = value.detach(), self.mean[name]
-            for key, moment in self.optimiser.state.get(value, {}).items():
-                state[f"{key}.{name}"] = moment
+            for optimiser in self.optimisers:
+                for key, moment in optimiser.state.get(value, {}).items():
+                    state[f"{key}.{name}"] = moment
         for name, buffer in self.net.named_buffers():
             if name.endswith("scale"):
                 state[f"scale.{name}"] = buffer
@@ -168,8 +184,9 @@ class DepthTrainer:
                 self.mean[name].copy_(state[f"mean.{name}"])
                 if name not in self.learnt:
                     continue
-                moments = {key: state[f"{key}.{name}"] for key in MOMENTS}
-                self.optimiser.state[parameter] = {
+                optimiser = self.optimisers[0 if _is_matrix(name, parameter) else 1]
+                moments = {key: state[f"{key}.{name}"] for key in _moments(name, parameter)}
+                optimiser.state[parameter] = {
                     key: moment if moment.ndim == 0 else torch.empty_like(parameter).copy_(moment)
                     for key, moment in moments.items()
                 }
@@ -177,12 +194,21 @@ class DepthTrainer:
     def _names(self) -> set[str]:
         """Of all tensors in a checkpoint."""
         scales = {f"scale.{name}" for name, _ in self.net.named_buffers() if name.endswith("scale")}
-        moments = {f"{part}.{name}" for name in self.learnt for part in MOMENTS}
+        moments = {f"{part}.{name}" for name, value in self.learnt.items() for part in _moments(name, value)}
         return {"step"} | scales | moments | {f"{part}.{name}" for name in self.mean for part in ("weight", "mean")}
 
     def export(self, path: Path) -> None:
         """Write the averaged weights in half precision, as the package ships them."""
         write_tensors(path, {name: value.half() for name, value in self.averaged().state_dict().items()})
+
+
+def _is_matrix(name: str, value: Tensor) -> bool:
+    """Whether Muon takes a weight: filters over many channels inside the network."""
+    return value.ndim == 4 and min(value.shape[:2]) > 8 and not name.startswith(ENDS)
+
+
+def _moments(name: str, value: Tensor) -> tuple[str, ...]:
+    return MATRIX_MOMENTS if _is_matrix(name, value) else MOMENTS
 
 
 def train_depth(
