@@ -41,13 +41,18 @@ $(INSTALLED_DEV): $(INSTALLED)
 	$(PIP) install --quiet -e '.[dev]'
 	touch $@
 
+# A compiled function is cached with what it calls, and numba does not see when that changes in another file.
+$(VENV)/.compiled: $(shell grep -rl --include='*.py' numba src) | $(INSTALLED_DEV)
+	find src -name '*.nb[ic]' -delete
+	touch $@
+
 demo: $(INSTALLED)
 	$(BIN)/openlyra create examples/china.jpg -o runs/demo --overwrite
 	@echo "video:             runs/demo/video.mp4"
 	@echo "frames at a glance: runs/demo/contact_sheet.jpg"
 	@echo "look around:       runs/demo/viewer.html (open it in a browser)"
 
-test: $(INSTALLED_DEV)
+test: $(INSTALLED_DEV) $(VENV)/.compiled
 	$(BIN)/python -m openlyra.cli.warm_up
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
