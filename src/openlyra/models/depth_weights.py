@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "31ae191b557b2fc1bdefc5d4aa29c061b77f562aca803f0485be53cfa19d93d2"
+SHA256 = "3a3cbdcb085e36b0df18200f15bc212d0f7f6ea5adf7df0b69e3ec84249547b6"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
