@@ -39,11 +39,12 @@ def test_steps_are_those_of_torch_s_muon_on_matrices() -> None:
         assert (weight - twin).norm() < 0.02 * (twin - before).norm()
 
 
-def test_a_filter_moves_as_its_matrix_does() -> None:
-    flat = torch.nn.Parameter(matrices(1, 16, 90)[0])
-    filters = torch.nn.Parameter(flat.detach().view(16, 10, 3, 3).contiguous(memory_format=torch.channels_last))
-    flat.grad = matrices(1, 16, 90)[0] + 1
-    filters.grad = flat.grad.view(16, 10, 3, 3).contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize("rows", [16, 100])
+def test_a_filter_moves_as_its_matrix_does(rows: int) -> None:
+    flat = torch.nn.Parameter(matrices(1, rows, 90)[0])
+    filters = torch.nn.Parameter(flat.detach().view(rows, 10, 3, 3).contiguous(memory_format=torch.channels_last))
+    flat.grad = matrices(1, rows, 90)[0] + 1
+    filters.grad = flat.grad.view(rows, 10, 3, 3).contiguous(memory_format=torch.channels_last)
     Muon([[flat]], 0.0).step()
     Muon([[filters]], 0.0).step()
     torch.testing.assert_close(filters.flatten(1), flat)

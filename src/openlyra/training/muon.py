@@ -42,7 +42,7 @@ class Muon(torch.optim.Optimizer):
         sought = [self._sought(parameter, parameter.grad) for _, parameter in learnt]
         for (group, parameter), change in zip(learnt, self._orthogonal(sought)):
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.sub_(change.view_as(parameter), alpha=group["lr"] * SIZE * max(change.shape) ** 0.5)
+            parameter.sub_(change.reshape(parameter.shape), alpha=group["lr"] * SIZE * max(change.shape) ** 0.5)
 
     def _sought(self, parameter: Tensor, gradient: Tensor) -> Tensor:
         """The gradient with its momentum (Nesterov's), as a matrix."""
