@@ -210,6 +210,22 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4]
 
 
+def test_the_log_holds_means_over_the_steps_between(
+    shards: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sizes in ("SMALL", "LARGE"):
+        monkeypatch.setattr(f"openlyra.training.depth_data.{sizes}", ((64, 64),))
+    losses = {}
+    for every in (1, 2):
+        output = tmp_path / str(every)
+        trainer = DepthTrainer(TrainDepthSettings(steps=4, batch=2, warm_up=2), start)
+        train_depth(trainer, shards, output, workers=0, log_every=every)
+        lines = [json.loads(line) for line in (output / "log.jsonl").read_text().splitlines()]
+        losses[every] = [line["loss"] for line in lines if "loss" in line]
+    assert losses[2] == pytest.approx([np.mean(losses[1][:2]), np.mean(losses[1][2:])], abs=2e-4)
+    assert losses[2] != pytest.approx(losses[1][1::2], abs=2e-4)
+
+
 def test_other_files_are_no_checkpoint(start: Path, tmp_path: Path) -> None:
     trainer = DepthTrainer(TrainDepthSettings(), start)
     with pytest.raises(InputError, match="is not a checkpoint of this training"):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -237,11 +238,14 @@ def train_depth(
             log.flush()
 
         note({"settings": asdict(trainer.settings)})
+        recent: list[dict[str, float]] = []
         for photos, inverse, log_focal in loader:
-            values = trainer.learn(photos, DepthTruth(inverse, inverse == 0, log_focal))
+            recent.append(trainer.learn(photos, DepthTruth(inverse, inverse == 0, log_focal)))
             if trainer.step % log_every == 0:
                 speed = (trainer.step - before) * trainer.settings.batch / (time.monotonic() - started)
-                note({**values, "views_per_second": round(speed, 2)})
+                means = {name: round(fmean(values[name] for values in recent), 4) for name in recent[0]}
+                note({**means, "views_per_second": round(speed, 2)})
+                recent.clear()
             if first and (trainer.step % save_every == 0 or trainer.step == trainer.settings.steps):
                 trainer.save(output / "checkpoint.safetensors")
                 trainer.export(output / "depth_nano.safetensors")
