@@ -42,11 +42,11 @@ $(INSTALLED_DEV): $(INSTALLED)
 	touch $@
 
 # A compiled function is cached with what it calls, and numba does not see when that changes in another file.
-$(VENV)/.compiled: $(shell grep -rl --include='*.py' numba src) | $(INSTALLED_DEV)
+$(VENV)/.compiled: $(shell grep -rl --include='*.py' numba src) | $(INSTALLED)
 	find src -name '*.nb[ic]' -delete
 	touch $@
 
-demo: $(INSTALLED)
+demo: $(INSTALLED) $(VENV)/.compiled
 	$(BIN)/openlyra create examples/china.jpg -o runs/demo --overwrite
 	@echo "video:             runs/demo/video.mp4"
 	@echo "frames at a glance: runs/demo/contact_sheet.jpg"
@@ -63,7 +63,7 @@ lint: $(INSTALLED_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(VENV)/.compiled
 	$(BIN)/python benchmarks/bench_render.py
 
 viewer-check:
