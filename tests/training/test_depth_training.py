@@ -17,7 +17,7 @@ from openlyra.models.depth_net import DepthNet, DepthPrediction
 from openlyra.models.depth_weights import read_depth_net
 from openlyra.training.depth import DepthTrainer, train_depth
 from openlyra.training.depth_data import Shards, View, as_truth, draw_batch
-from openlyra.training.depth_losses import CLOSE, HOPELESS, DepthTruth, depth_loss
+from openlyra.training.depth_losses import CLOSE, HOPELESS, KEPT, DepthTruth, _median, _trimmed, depth_loss
 from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights
 from openlyra.training.depth_surfaces import Surfaces
@@ -106,6 +106,39 @@ def test_far_things_take_no_part_in_the_alignment() -> None:
     beyond = replace(truth, inverse=torch.where(far, 1e-3 * truth.inverse, truth.inverse))
     wrong = perfect(truth)._replace(inverse=torch.where(far, 5.0, truth.inverse))
     assert float(depth_loss(wrong, beyond)[1]["aligned"]) < 1e-4
+
+
+def test_a_view_under_a_wide_sky_counts_as_much() -> None:
+    """As in an evaluation, whose figures are means over views."""
+    open_view = as_truth(ramp_view())
+    wide = replace(open_view, inverse=torch.where(torch.arange(128)[:, None] < 100, 0.0, open_view.inverse))
+    wide = replace(wide, sky=wide.inverse == 0)
+    names = ("inverse", "sky", "log_focal")
+    both = DepthTruth(*(torch.cat([getattr(truth, name) for truth in (open_view, wide)]) for name in names))
+    random = np.random.default_rng(2)
+    factor = torch.from_numpy(np.exp(random.normal(0, [[[0.03]], [[0.3]]], both.inverse.shape)).astype(np.float32))
+    found = depth_loss(perfect(both)._replace(inverse=(factor * both.inverse).clamp_min(1e-4)), both)[1]
+    alone = [
+        depth_loss(perfect(t)._replace(inverse=(f * t.inverse).clamp_min(1e-4)), t)[1]
+        for t, f in ((open_view, factor[:1]), (wide, factor[1:]))
+    ]
+    for name in ("aligned", "right"):
+        assert float(alone[1][name]) > 1.5 * float(alone[0][name])
+        assert float(found[name]) == pytest.approx(np.mean([float(terms[name]) for terms in alone]), rel=1e-4)
+
+
+def test_medians_and_trimmed_means_are_those_of_the_plain_way() -> None:
+    torch.manual_seed(4)
+    values, mask = torch.randn(3, 60, 80).requires_grad_(), torch.rand(3, 60, 80) < 0.4
+    mask[1] = False
+    plain = torch.stack([v[m].median() if m.any() else v.new_zeros(()) for v, m in zip(values, mask)])
+    assert torch.equal(_median(values, mask, detach=False), plain)
+    slopes = [torch.autograd.grad(m.sum(), values)[0] for m in (_median(values, mask, detach=False), plain)]
+    assert torch.equal(*slopes)
+    sizes = values.detach().abs()
+    kept = sizes[mask].sort().values[: int(KEPT * mask.sum())]
+    assert float(_trimmed(sizes, mask)) == pytest.approx(float(kept.mean()), rel=0.05)
+    assert float(_trimmed(sizes, torch.zeros_like(mask))) == 0
 
 
 def test_bumps_on_a_plane_cost_the_plane_term() -> None:
