@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from openlyra.depth.outlines import BAND, GRID, grow_outlines
+from openlyra.depth import outlines
+from openlyra.depth.outlines import BAND, GRID, PASSES, grow_outlines
 
 Case = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -41,6 +42,19 @@ def test_leaves_are_taken_out_of_the_sky() -> None:
     assert np.allclose(grown[sky & ~left], 5) and (left <= sky).all()
 
 
+def test_what_one_pass_takes_helps_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves farther from the outline than a pass reaches come back in the passes after it."""
+    photo, depth, sky, leaves = tree(cut=16)
+    lost = leaves & (depth > 10)
+    parts = []
+    for passes in (1, 3):
+        monkeypatch.setattr(outlines, "PASSES", passes)
+        grown, _ = grow_outlines(depth, photo, sky)
+        parts.append(np.isclose(grown[lost], 5).mean())
+        assert (grown[~leaves] < 6).mean() < 0.004
+    assert parts[1] > 0.8 and parts[1] > 1.2 * parts[0]
+
+
 def test_where_colours_say_nothing_nothing_changes() -> None:
     photo, depth, sky, _ = tree(beside=62)
     grown, _ = grow_outlines(depth, photo, sky)
@@ -53,7 +67,7 @@ def test_only_pixels_beside_an_outline_change_and_only_towards_the_camera() -> N
     photo[100:140, 420:460] = 60
     grown, _ = grow_outlines(depth, photo, sky)
     cell = photo.shape[0] // GRID
-    beside = ndimage.maximum_filter(depth < 10, 2 * (BAND + 2) * cell + 1)
+    beside = ndimage.maximum_filter(depth < 10, 2 * PASSES * (BAND + 2) * cell + 1)
     assert (grown[~beside] == depth[~beside]).all() and (grown <= depth).all()
     assert (grown != depth).any()
 

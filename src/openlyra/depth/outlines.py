@@ -39,6 +39,8 @@ MOST = 6.0
 """Greatest such difference that a pixel can have, so that none outvotes its neighbours."""
 CALM = 4e-4
 """Variance that is added to each side's: noise, and shading that goes on differently."""
+PASSES = 3
+"""How often outlines grow at most: what one pass takes no longer blurs the looks of what is behind."""
 _SKY = 1e4  # metres, for comparisons only
 
 
@@ -60,6 +62,15 @@ def grow_outlines(depth: Map, image: NDArray[np.uint8], sky: Mask) -> tuple[Map,
 
     Pixels change by taking the depth of the near thing's nearest cell; all others are kept bit for bit.
     """
+    for _ in range(PASSES):
+        before = depth
+        depth, sky = _grown_once(depth, image, sky)
+        if np.array_equal(depth, before):
+            break
+    return depth, sky
+
+
+def _grown_once(depth: Map, image: NDArray[np.uint8], sky: Mask) -> tuple[Map, Mask]:
     height, width = depth.shape
     factor = 2 * max(1, round(height / GRID / 2))
     logs = np.log(np.where(sky, _SKY, depth)).astype(np.float32)
