@@ -108,25 +108,6 @@ def test_far_things_take_no_part_in_the_alignment() -> None:
     assert float(depth_loss(wrong, beyond)[1]["aligned"]) < 1e-4
 
 
-def test_a_view_under_a_wide_sky_counts_as_much() -> None:
-    """As in an evaluation, whose figures are means over views."""
-    open_view = as_truth(ramp_view())
-    wide = replace(open_view, inverse=torch.where(torch.arange(128)[:, None] < 100, 0.0, open_view.inverse))
-    wide = replace(wide, sky=wide.inverse == 0)
-    names = ("inverse", "sky", "log_focal")
-    both = DepthTruth(*(torch.cat([getattr(truth, name) for truth in (open_view, wide)]) for name in names))
-    random = np.random.default_rng(2)
-    factor = torch.from_numpy(np.exp(random.normal(0, [[[0.03]], [[0.3]]], both.inverse.shape)).astype(np.float32))
-    found = depth_loss(perfect(both)._replace(inverse=(factor * both.inverse).clamp_min(1e-4)), both)[1]
-    alone = [
-        depth_loss(perfect(t)._replace(inverse=(f * t.inverse).clamp_min(1e-4)), t)[1]
-        for t, f in ((open_view, factor[:1]), (wide, factor[1:]))
-    ]
-    for name in ("aligned", "right"):
-        assert float(alone[1][name]) > 1.5 * float(alone[0][name])
-        assert float(found[name]) == pytest.approx(np.mean([float(terms[name]) for terms in alone]), rel=1e-4)
-
-
 def test_medians_and_trimmed_means_are_those_of_the_plain_way() -> None:
     torch.manual_seed(4)
     values, mask = torch.randn(3, 60, 80).requires_grad_(), torch.rand(3, 60, 80) < 0.4

@@ -209,10 +209,9 @@ def _attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     Written out, since on CPUs the gradient of `scaled_dot_product_attention` takes two to three times as long.
     """
-    query, key, heard = (part.flatten(0, 1) for part in (query, key, value))
-    none = torch.zeros((), dtype=query.dtype, device=query.device)
-    logits = torch.baddbmm(none, query, key.mT, beta=0, alpha=query.shape[-1] ** -0.5)
-    return torch.bmm(logits.softmax(-1), heard).view_as(value)
+    q, k, v = (part.flatten(0, 1) for part in (query, key, value))
+    logits = torch.baddbmm(q.new_zeros(()), q, k.mT, beta=0, alpha=q.shape[-1] ** -0.5)
+    return torch.bmm(logits.softmax(-1), v).view_as(value)
 
 
 def _normal(x: Tensor) -> Tensor:

@@ -78,8 +78,8 @@ def depth_loss(
         "gradient": _gradients(residual, torch.ones_like(solid)),
         "log": _trimmed(wild.abs(), solid),
         "log_gradient": _gradients(wild, solid),
-        "aligned": _view_mean(wrong.clamp_max(HOPELESS), near),
-        "right": _view_mean(1 - torch.exp(-0.5 * (wrong / CLOSE) ** 2), near),
+        "aligned": _mean(wrong.clamp_max(HOPELESS), near),
+        "right": _mean(1 - torch.exp(-0.5 * (wrong / CLOSE) ** 2), near),
         "metric": _mean(log_residual.abs().clamp_max(3), solid),
         "plane": _bumps(said.inverse, truth.inverse),
         "normal": _normal_error(said.inverse, truth),
@@ -104,12 +104,6 @@ def wrong_part(said: Tensor, true: Tensor, focal: Tensor) -> Tensor:
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1)
-
-
-def _view_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the images of their means: a view counts as much under a wide sky, as it does in evaluations."""
-    counts = mask.sum((1, 2))
-    return _mean((values * mask).sum((1, 2)) / counts.clamp_min(1), counts > 0)
 
 
 def _median(values: Tensor, mask: Tensor, detach: bool = True) -> Tensor:
