@@ -24,7 +24,7 @@ class TrainDepthSettings:
     weight_decay: float = 1e-3
     """Decoupled weight decay."""
     frozen: int = 2
-    """Stem and so many first stages of the encoder stay as they are: half of a step's work."""
+    """Stem and so many first stages of the encoder stay as they are; with 0 a step takes a twentieth longer."""
     average: float = 0.995
     """Decay of the running mean of weights that is saved."""
     warm_up: int = 100
