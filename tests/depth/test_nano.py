@@ -6,11 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from openlyra.depth import load_depth
 from openlyra.depth import nano as nano_module
 from openlyra.depth.base import DepthEstimator
-from openlyra.depth.nano import GREATEST_FOV, NanoDepth, RawDepth, believed_focal, look, network_size
+from openlyra.depth.nano import CLOSER, GREATEST_FOV, NanoDepth, RawDepth, believed_focal, look, network_size
+from openlyra.depth.resample import resized
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
@@ -79,23 +81,28 @@ def test_the_same_photo_gives_the_same_bytes(nano: DepthEstimator) -> None:
     assert nano.estimate(image).depth.tobytes() == nano.estimate(image).depth.tobytes()
 
 
-def test_a_closer_look_changes_detail_alone(nano: NanoDepth, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How far away everything is, the overview alone decides."""
+def test_both_looks_say_where_things_are_and_the_closer_one_draws_them(
+    nano: NanoDepth, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = tiles(256, 256, 260)
-    once = nano_module._look_once
+    once, sizes = nano_module._look_once, (192**2, 384**2)
     found = []
     for factor in (1.0, 1.7):
 
         def farther(net: DepthNet, image: np.ndarray, pixels: int, factor: float = factor) -> RawDepth:
             seen = once(net, image, pixels)
-            return replace(seen, inverse=seen.inverse * np.float32(factor)) if pixels > 40_000 else seen
+            return replace(seen, inverse=seen.inverse * np.float32(factor)) if pixels == sizes[1] else seen
 
         monkeypatch.setattr(nano_module, "_look_once", farther)
-        found.append(look(nano.net, image, (192**2, 384**2)).inverse)
-    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
-    overview = once(nano.net, image, 192**2).inverse
-    change = np.log(found[0].reshape(192, 2, 192, 2).mean((1, 3)) / overview)
-    assert np.abs(change).max() > 0.05 and np.abs(change.mean()) < 0.01
+        found.append(look(nano.net, image, sizes).inverse)
+    np.testing.assert_allclose(found[1], found[0] * 1.7**CLOSER, rtol=1e-4)
+
+    def fine(inverse: np.ndarray) -> np.ndarray:
+        return np.log(inverse) - ndimage.gaussian_filter(np.log(inverse), 2.0)
+
+    closer = fine(once(nano.net, image, sizes[1]).inverse)
+    overview = fine(resized(once(nano.net, image, sizes[0]).inverse, 384, 384))
+    assert np.abs(fine(found[0]) - closer).mean() < 0.2 * np.abs(overview - closer).mean()
 
 
 def test_sizes_and_lenses_stay_in_bounds() -> None:

@@ -32,7 +32,7 @@ WALK = 0.05
 
 
 def sharpen_depth(
-    depth: Map, image: NDArray[np.uint8], sky: NDArray[np.bool_] | None = None, reach: float = 0.1
+    depth: Map, image: NDArray[np.uint8], sky: NDArray[np.bool_] | None = None, reach: float = 0.04
 ) -> Map:
     """Snap soft transitions of depth (H, W), positive, to edges of the photo, uint8 (H, W, 3); float32 (H, W).
 

@@ -23,7 +23,7 @@ from openlyra.models.tensors import read_tensors, write_tensors
 from openlyra.training.depth_losses import wrong_part
 
 PIXELS = 90_000
-"""What the network sees of a view, as in the overview of `depth/nano.py`."""
+"""About what the network sees of a view, between the two looks of `depth/nano.py`."""
 EVEN = 0.5
 """Part of the draws in which all views are equal."""
 LEAST = 0.02
