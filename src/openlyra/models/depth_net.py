@@ -21,7 +21,7 @@ OVERVIEW = 256
 """Channels at stride 32."""
 WIDTHS = (128, 96, 48)
 """Channels of the pyramid at strides 16, 8, 4."""
-MIXERS = (10, 6)
+MIXERS = (10, 12)
 """Number of layers that see the whole photo at strides 32 and 16."""
 HEAD = 32
 """Channels at stride 2."""

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "3a3cbdcb085e36b0df18200f15bc212d0f7f6ea5adf7df0b69e3ec84249547b6"
+SHA256 = "e5a750dd58fb524341b9ab66c14ee98ae6c052335c71ac8c468a3e2e3353864e"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
