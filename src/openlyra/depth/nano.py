@@ -40,9 +40,7 @@ than a hole in it, and a night sky is hardly told from a dark wall."""
 DETAIL = 0.02
 """Deviation of the blur, in heights of the photo, that tells detail from place."""
 CLOSER = 1 / 3
-"""How much the closer look's opinion of places counts; detail is its alone."""
-CLOSER_SKY = 0.2
-"""The same for the sky; a cloud is told from a wall by what is around it."""
+"""How much the closer look's opinion of places counts; detail is its alone, and the sky a matter of both alike."""
 LEAST_FOV, GREATEST_FOV = 15.0, 110.0
 """Bounds in degrees of what is believed of the vertical field of view."""
 
@@ -117,13 +115,17 @@ def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, int]) -> RawDepth:
     """
     overview, closer = (_look_once(net, image, pixels) for pixels in sizes)
     rows, columns = closer.inverse.shape
+
+    def mean(there: Float32Map, here: Float32Map) -> Float32Map:
+        return (0.5 * (resized(there, rows, columns) + here)).astype(np.float32)
+
     level = np.log(resized(overview.inverse, rows, columns))
     change = np.log(closer.inverse) - level
     place = ndimage.gaussian_filter(change, DETAIL * rows, mode="nearest")
     return RawDepth(
         inverse=np.exp(level + change - (1 - CLOSER) * place).astype(np.float32),
-        sky=((1 - CLOSER_SKY) * resized(overview.sky, rows, columns) + CLOSER_SKY * closer.sky).astype(np.float32),
-        spread=(0.5 * (resized(overview.spread, rows, columns) + closer.spread)).astype(np.float32),
+        sky=mean(overview.sky, closer.sky),
+        spread=mean(overview.spread, closer.spread),
         focal=overview.focal,
     )
 
