@@ -45,11 +45,17 @@ def test_planes_and_flat_depth_are_kept_bit_for_bit() -> None:
 
 def test_pixels_outside_transitions_are_untouched() -> None:
     _, blurred, image = step_scene(2.0)
-    rim = find_transitions((1 / blurred).astype(np.float32), 0.04)
-    sharp = sharpen_depth(blurred, image)
+    rim = find_transitions((1 / blurred).astype(np.float32), 0.05)
+    sharp = sharpen_depth(blurred, image, reach=0.05)
     assert 0.02 < rim.mean() < 0.3
     assert np.array_equal(sharp[~rim], blurred[~rim])
     assert np.isin(sharp[rim], blurred[~rim]).all()
+
+
+def test_what_changes_over_a_wider_stretch_is_no_outline() -> None:
+    _, blurred, image = step_scene(10.0)
+    kept = [float((sharpen_depth(blurred, image, reach=reach) == blurred).mean()) for reach in (0.04, 0.2)]
+    assert kept[0] > 0.98 and kept[1] < 0.8
 
 
 def test_a_wide_rim_beside_the_sky_takes_no_depth_from_it() -> None:

@@ -115,17 +115,14 @@ def look(net: DepthNet, image: Uint8Image, sizes: tuple[int, int]) -> RawDepth:
     """
     overview, closer = (_look_once(net, image, pixels) for pixels in sizes)
     rows, columns = closer.inverse.shape
-
-    def mean(there: Float32Map, here: Float32Map) -> Float32Map:
-        return (0.5 * (resized(there, rows, columns) + here)).astype(np.float32)
-
-    level = np.log(resized(overview.inverse, rows, columns))
-    change = np.log(closer.inverse) - level
+    there = (overview.inverse, overview.sky, overview.spread)
+    inverse, sky, spread = (resized(values, rows, columns) for values in there)
+    change = np.log(closer.inverse / inverse)
     place = ndimage.gaussian_filter(change, DETAIL * rows, mode="nearest")
     return RawDepth(
-        inverse=np.exp(level + change - (1 - CLOSER) * place).astype(np.float32),
-        sky=mean(overview.sky, closer.sky),
-        spread=mean(overview.spread, closer.spread),
+        inverse=inverse * np.exp(change - (1 - CLOSER) * place),
+        sky=np.float32(0.5) * (sky + closer.sky),
+        spread=np.float32(0.5) * (spread + closer.spread),
         focal=overview.focal,
     )
 
