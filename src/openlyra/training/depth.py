@@ -31,6 +31,7 @@ from openlyra.training.depth_settings import TrainDepthSettings
 from openlyra.training.depth_start import make_trainable, plain_weights, start_from_imagenet
 from openlyra.training.depth_surfaces import Surfaces
 from openlyra.training.muon import Muon
+from openlyra.training.precision import quick_type
 from openlyra.training.ranks import Ranks
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -59,7 +60,7 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
             if step % 25 == 0:
                 shards.refresh()
             random = np.random.default_rng([self.settings.seed, step])
-            size = batch_size(step / self.settings.steps, random)
+            size = batch_size(random)
             photos, truth = draw_batch(shards, self.places, size, (self.settings.seed, step))
             yield photos, truth.inverse, truth.log_focal
 
@@ -108,7 +109,7 @@ class DepthTrainer:
         for optimiser in self.optimisers:
             for group, rate in zip(optimiser.param_groups, self.rates):
                 group["lr"] = rate * min(1.0, (self.step + 1) / settings.warm_up) * fall
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=quick_type() == torch.bfloat16):
             said = self.net(photos.contiguous(memory_format=torch.channels_last))
         loss, terms = depth_loss(said, truth)
         self.net.zero_grad()

@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from openlyra.training.precision import quick_type
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the polynomial that pushes singular values towards one."""
 ROUNDS = 5
@@ -72,9 +74,9 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """(N, rows, columns) with singular vectors kept and singular values brought near one (0.7 to 1.2 but for tiny
-    ones), in bfloat16; by Newton and Schulz's iteration with Jordan's coefficients."""
+    ones), in the quicker precision; by Newton and Schulz's iteration with Jordan's coefficients."""
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = (matrices.mT if tall else matrices).bfloat16()
+    x = (matrices.mT if tall else matrices).to(quick_type())
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(ROUNDS):

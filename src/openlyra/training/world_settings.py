@@ -14,6 +14,7 @@ from openlyra.models.frame_packing import PATCH, Layout
 from openlyra.models.lyra_config import SLOT_CHANNELS, LyraConfig
 from openlyra.models.small_dit import PREDICTS
 from openlyra.models.video_vae import SPATIAL, VideoVaeConfig
+from openlyra.training.precision import PRECISIONS
 
 MAX_CONFIG_BYTES = 1 << 20
 CELL = SPATIAL * PATCH[1]
@@ -166,8 +167,9 @@ class RunSettings:
     taken; a relative path starts at the configuration file."""
     seed: int = 0
     """Of weights and every random choice."""
-    precision: str = "bfloat16"
-    """Of the forward and backward pass: `bfloat16` or `float32`. The optimiser always keeps float32 weights."""
+    precision: str = "auto"
+    """Of the forward and backward pass: `bfloat16`, `float32`, or `auto` for the faster of both on this processor. The
+    optimiser always keeps float32 weights."""
     threads: int = 0
     """Threads of the networks; 0 leaves it to PyTorch."""
     gradient_checkpointing: bool = False
@@ -236,7 +238,7 @@ class WorldTraining:
         _choice("objective.warped", aim.warped, ("last", "memory"))
         _choice("objective.weighting", aim.weighting, ("bell", "uniform", "data"))
         _choice("objective.augment_times", aim.augment_times, ("released", "uniform"))
-        _choice("run.precision", run.precision, ("bfloat16", "float32"))
+        _choice("run.precision", run.precision, PRECISIONS)
         self.network()
 
     @property

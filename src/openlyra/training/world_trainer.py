@@ -27,6 +27,7 @@ from openlyra.models.lyra_dit import LyraDiT
 from openlyra.models.threads import torch_threads
 from openlyra.models.work import transformer_work
 from openlyra.sampling.flow import FlowTable
+from openlyra.training.precision import computing_type
 from openlyra.training.ranks import Ranks
 from openlyra.training.world_augment import draw_chunk, draw_mode, remade_history
 from openlyra.training.world_cache import CachedClip, ClipCache
@@ -77,8 +78,7 @@ class WorldTrainer:
         if self.sharded:
             shard_network(self.network)
         self.learner = Learner(self.network, settings.optimiser, settings.run.steps)
-        if settings.run.precision == "bfloat16":
-            self.network.to(torch.bfloat16)
+        self.network.to(computing_type(settings.run.precision))
         self.remaker: LyraDiT = self.network
         """Re-makes chunks of self-augmented histories."""
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from openlyra.models.codec import Codec
 from openlyra.models.patch_codec import PatchCodec
 from openlyra.models.video_vae import TEMPORAL, VideoVae, build_network
+from openlyra.training.precision import computing_type
 from openlyra.training.world_learner import Learner
 from openlyra.training.world_settings import OptimiserSettings, WorldTraining
 
@@ -66,7 +67,7 @@ class VaeTrainer:
         """One step; returns the figures of its clips."""
         own, step = self.settings.vae, self.learner.step
         clips = self.clips(step)
-        lower = self.settings.run.precision == "bfloat16"
+        lower = computing_type(self.settings.run.precision) == torch.bfloat16
         random = np.random.default_rng([self.settings.run.seed, step, 1 << 21])
         with torch.autocast("cpu", torch.bfloat16, enabled=lower):
             latents = encode_mean(self.network, clips, self.settings.vae.channels)
