@@ -60,7 +60,7 @@ class _Batches(IterableDataset):  # type: ignore[type-arg]
             if step % 25 == 0:
                 shards.refresh()
             random = np.random.default_rng([self.settings.seed, step])
-            size = batch_size(random)
+            size = batch_size(step / self.settings.steps, random)
             photos, truth = draw_batch(shards, self.places, size, (self.settings.seed, step))
             yield photos, truth.inverse, truth.log_focal
 

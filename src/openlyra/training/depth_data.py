@@ -24,10 +24,10 @@ from openlyra.training.depth_stack import SHARE, TRIES, stacked
 from openlyra.training.depth_surfaces import Surfaces
 
 SMALL = ((192, 320), (192, 256), (224, 288), (256, 192), (224, 352))
-LARGE = ((288, 512), (320, 480), (352, 416), (448, 320))
-"""Heights and widths of batches: about what the overview and the closer look of `depth/nano.py` see of a photo."""
-CLOSER = 1 / 3
-"""Part of the batches that are large."""
+LARGE = ((224, 384), (256, 384), (288, 384), (288, 352), (352, 256))
+"""Heights and widths of batches, early and late in a training."""
+LATE = 0.7
+"""Part of the training after which batches are large."""
 WHOLE = 0.5
 """Part of the views shown as large as they fit, as photos are when asked about; the others through a longer lens."""
 
@@ -89,9 +89,9 @@ class Shards:
             return file.get_slice("rgb")[i], file.get_slice("depth")[i].astype(np.float32), float(focal[i])
 
 
-def batch_size(random: Generator) -> tuple[int, int]:
-    """Height and width of a batch."""
-    sizes = LARGE if random.random() < CLOSER else SMALL
+def batch_size(progress: float, random: Generator) -> tuple[int, int]:
+    """Height and width of a batch at `progress` in [0, 1] of the training."""
+    sizes = LARGE if progress >= LATE else SMALL
     return sizes[int(random.integers(len(sizes)))]
 
 

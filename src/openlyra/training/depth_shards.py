@@ -14,7 +14,7 @@ from openlyra.worlds.sample import sample_view
 
 VIEWS = 16
 """Views a shard."""
-LANDSCAPE, PORTRAIT = (320, 496), (496, 336)
+LANDSCAPE, PORTRAIT = (272, 400), (400, 288)
 """Heights and widths; every sixth shard is portrait."""
 
 
