@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from openlyra.depth.planes import flatten_planes, opened, region_of_plane
+from openlyra.depth import planes
+from openlyra.depth.planes import flatten_planes, opened, region_of_plane, spread_out
 
 
 def corner(rows: int = 96, columns: int = 128) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +70,24 @@ def test_a_region_is_what_labelling_finds() -> None:
         np.testing.assert_array_equal(found, expected)
         apart += bool(expected.any() and (opened(near) & ~expected).any())
     assert apart >= 2, "some regions are not all that is near their plane"
+
+
+def test_a_change_spreads_to_free_neighbours_across_no_seam() -> None:
+    random = np.random.default_rng(0)
+    change, logs = random.random((2, 12, 17)).astype(np.float32)
+    free = random.random(change.shape) < 0.8
+    logs *= 3 * planes._SEAM
+    plain = np.pad(change, 1)
+    beside = np.pad(logs, 1, constant_values=np.inf)
+    shifts = [(0, 1), (2, 1), (1, 0), (1, 2)]
+    for _ in range(planes._FADE):
+        total, weight = np.zeros(free.shape), np.full(free.shape, 0.3)
+        for i, j in shifts:
+            place = np.s_[i : i + 12, j : j + 17]
+            joined = np.abs(beside[place] - logs) < planes._SEAM
+            total += joined * plain[place]
+            weight += joined
+        plain[1:-1, 1:-1] = np.where(free, total / weight, plain[1:-1, 1:-1])
+    after = spread_out(change, logs, free)
+    np.testing.assert_allclose(after, plain[1:-1, 1:-1], rtol=1e-4)
+    assert (after[~free] == change[~free]).all() and (after[free] != change[free]).mean() > 0.9

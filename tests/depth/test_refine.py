@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from openlyra.depth import refine
 from openlyra.depth.flood import cheapest_way_out
-from openlyra.depth.refine import find_transitions, mend_sky_rim, sharpen_depth
+from openlyra.depth.refine import edge_cost, find_transitions, mend_sky_rim, sharpen_depth
 
 
 def step_scene(sigma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -93,6 +94,18 @@ def test_ways_out_are_the_cheapest(seed: int) -> None:
     assert (~region & ~closed).ravel()[ends[ends >= 0]].all()
     outside = ~region & ~closed
     np.testing.assert_array_equal(source[outside], np.flatnonzero(outside))
+
+
+@pytest.mark.parametrize("size", [(30, 40), (2, 3), (1, 5)])
+def test_walking_costs_what_sobels_filters_and_the_slope_say(size: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    colour = (0.05 * random.random((*size, 3))).astype(np.float32)
+    inverse = random.uniform(0.95, 1.0, size).astype(np.float32)
+    steps = [ndimage.sobel(colour[..., c], axis) / 8 for c in range(3) for axis in (0, 1)]
+    change = np.minimum(np.sqrt(np.square(steps).sum(0)), refine.STRONGEST)
+    slopes = [np.gradient(inverse, axis=k) if size[k] > 1 else np.zeros(size) for k in (0, 1)]
+    steepness = np.minimum(np.hypot(*slopes) / inverse / refine.STEEPEST, 1)
+    np.testing.assert_allclose(edge_cost(colour, inverse), (refine.WALK + change) * (0.2 + steepness), rtol=1e-4)
 
 
 def test_without_any_end_nothing_is_found() -> None:

@@ -98,3 +98,5 @@ def test_attention_is_that_of_its_formula() -> None:
     y = y + (torch.cat(heard, 1) @ answer.T + mixer.answer.bias).T.view(1, 8, 2, 3)
     plain = y + mixer.shrink(F.gelu(mixer.grow(F.layer_norm(y.permute(0, 2, 3, 1), (8,)).permute(0, 3, 1, 2))))
     torch.testing.assert_close(mixer(x), plain, rtol=1e-4, atol=1e-5)
+    with torch.inference_mode():
+        torch.testing.assert_close(mixer(x), plain.detach(), rtol=1e-4, atol=1e-5)

@@ -18,7 +18,10 @@ import numpy as np
 from openlyra.cli.console import Verbosity, say
 
 NEEDED = {
-    "create": ("*match_round*.nbi", "*warp_numba._paint*.nbi", "*flood._sweep*.nbi", "*planes._grow*.nbi"),
+    "create": (
+        "*match_round*.nbi", "*warp_numba._paint*.nbi", "*flood._sweep*.nbi", "*planes._grow*.nbi",
+        "*planes.spread_out*.nbi", "*looks.scores*.nbi", "*refine.edge_cost*.nbi",
+    ),  # fmt: skip
     "reconstruct": ("*multi_view._enlarge*.nbi", "*.blend_backward*.nbi", "*.color_backward*.nbi"),
 }
 """What each command leaves in numba's cache when it was compiled for it."""
@@ -49,7 +52,9 @@ def main(commands: Sequence[str]) -> None:
 
 def _create() -> None:
     from openlyra.depth.flood import cheapest_way_out
+    from openlyra.depth.looks import cell_moments, scores
     from openlyra.depth.planes import flatten_planes
+    from openlyra.depth.refine import edge_cost
     from openlyra.media.image import write_image
     from openlyra.world import create
 
@@ -57,6 +62,9 @@ def _create() -> None:
     # The photo below may have no outline and no plane that needs these.
     cheapest_way_out(ones.astype(np.float32), ones, ~ones)
     flatten_planes(np.ones((32, 32), np.float32))
+    colour = np.ones((4, 4, 3), np.float32)
+    edge_cost(colour, ones.astype(np.float32))
+    scores(colour, cell_moments(colour, ones, 2), 2)
     rows = np.linspace(0, 1, 128)[:, None, None]
     noise = np.random.default_rng(0).normal(0, 12, (128, 192, 3))
     sky = np.array([130.0, 170.0, 230.0]) + 0 * noise

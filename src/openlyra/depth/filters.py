@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -32,9 +34,10 @@ def shrink(values: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     height, width = values.shape[:2]
     margins = [(0, -height % factor), (0, -width % factor)] + [(0, 0)] * (values.ndim - 2)
     padded = np.pad(values, margins, mode="edge")
-    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
-    blocks = padded.reshape(rows, factor, columns, factor, *values.shape[2:])
-    return blocks.mean(axis=(1, 3), dtype=np.float32)
+    # Sums of slices are many times as fast as a mean over two axes of a view.
+    tall = reduce(np.add, [padded[k::factor] for k in range(factor)])
+    blocks = reduce(np.add, [tall[:, k::factor] for k in range(factor)])
+    return np.asarray(blocks / np.float32(factor**2), np.float32)
 
 
 def grow(values: Map, height: int, width: int, factor: int) -> Map:

@@ -8,6 +8,7 @@ are snapped to edges of the photo, and things get back what is theirs by colour.
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +89,10 @@ class NanoDepth:
         height, width = image.shape[:2]
         diagonal = math.hypot(height, width)
         focal = given if given is not None else believed_focal(raw.focal * diagonal, height)
-        inverse = flatten_planes(raw.inverse) if self.planes else raw.inverse
-        sky = _sky_mask(raw, image)
+        with ThreadPoolExecutor(1) as beside:
+            flat = beside.submit(flatten_planes, raw.inverse) if self.planes else None
+            sky = _sky_mask(raw, image)
+            inverse = flat.result() if flat else raw.inverse
         full = mend_sky_rim(resized(inverse, height, width), sky, height // 24)
         full, sky = _with_thin_things(full, sky, image)
         depth = np.clip(METRES * focal / diagonal / full, NEAREST, FARTHEST).astype(np.float32)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from openlyra.depth.filters import opponent
+from openlyra.depth.looks import cell_moments, scores
 from openlyra.depth.resample import resized
 
 Map = NDArray[np.float32]
@@ -45,16 +46,12 @@ _SKY = 1e4  # metres, for comparisons only
 
 
 class _Side(NamedTuple):
-    """One side of the outlines, cell by cell (h, w)."""
+    """One side of the outlines, cell by cell."""
 
     cover: Map
-    """Part of the window around that is this side."""
-    square: Map
-    """(3, h, w) what the log likelihood of a colour has of its square."""
-    linear: Map
-    """(3, h, w) what it has of the colour."""
-    constant: Map
-    """The rest of it."""
+    """(h, w) part of the window around that is this side."""
+    terms: Map
+    """(7, h, w) what the log likelihood of a colour has of its square and of the colour, three each; the rest of it."""
 
 
 def grow_outlines(depth: Map, image: NDArray[np.uint8], sky: Mask) -> tuple[Map, Mask]:
@@ -62,15 +59,16 @@ def grow_outlines(depth: Map, image: NDArray[np.uint8], sky: Mask) -> tuple[Map,
 
     Pixels change by taking the depth of the near thing's nearest cell; all others are kept bit for bit.
     """
+    colour = opponent(image)
     for _ in range(PASSES):
         before = depth
-        depth, sky = _grown_once(depth, image, sky)
+        depth, sky = _grown_once(depth, colour, sky)
         if np.array_equal(depth, before):
             break
     return depth, sky
 
 
-def _grown_once(depth: Map, image: NDArray[np.uint8], sky: Mask) -> tuple[Map, Mask]:
+def _grown_once(depth: Map, colour: Map, sky: Mask) -> tuple[Map, Mask]:
     height, width = depth.shape
     factor = 2 * max(1, round(height / GRID / 2))
     logs = np.log(np.where(sky, _SKY, depth)).astype(np.float32)
@@ -81,12 +79,10 @@ def _grown_once(depth: Map, image: NDArray[np.uint8], sky: Mask) -> tuple[Map, M
     high = ndimage.maximum_filter(_highest(logs, factor), 2 * BAND + 1)
     near = logs < _grown((low + high) / 2, height, width, factor)
     core = _repeated(~ndimage.maximum_filter(edge, 2 * CORE + 1), height, width, factor)
-    colour = np.ascontiguousarray(np.moveaxis(opponent(image), -1, 0))
     thing, rest = (_side(colour, core & side, factor) for side in (near, ~near))
     band = ndimage.maximum_filter(edge, 2 * BAND + 1) & (thing.cover > FEWEST) & (rest.cover > FEWEST)
-    square, linear, constant = (_grown(a - b, height, width, factor) for a, b in zip(thing[1:], rest[1:]))
-    score = np.clip((colour * (square * colour + linear)).sum(0) + constant, -MOST, MOST)
-    likely = ndimage.gaussian_filter(score, 0.7) > SURE
+    score = scores(colour, thing.terms - rest.terms, factor)
+    likely = ndimage.gaussian_filter(np.clip(score, -MOST, MOST), 0.7) > SURE
     taken = _repeated(_nearest_depth(depth, core & near, factor), height, width, factor)
     change = likely & ~near & _repeated(band, height, width, factor) & (sky | (taken < depth))
     return np.where(change, taken, depth), sky & ~change
@@ -104,18 +100,14 @@ def _edges(logs: Map) -> Map:
 
 
 def _side(colour: Map, mask: Mask, factor: int) -> _Side:
-    """How the pixels of a mask (H, W) look around each cell: a normal distribution for each of the colours (3, H, W).
-
-    Every second pixel of every second row is enough.
-    """
-    weight, few = mask[::2, ::2].astype(np.float32), colour[:, ::2, ::2]
-    sums = _means(np.concatenate([weight[None], weight * few, weight * few**2]), factor // 2)
-    around = np.stack([ndimage.uniform_filter(cell, 2 * AROUND + 1, mode="constant") for cell in sums])
+    """How the pixels of a mask (H, W) look around each cell: a normal distribution for each colour of (H, W, 3)."""
+    moments = cell_moments(colour, mask, factor)
+    around = np.stack([ndimage.uniform_filter(cell, 2 * AROUND + 1, mode="constant") for cell in moments])
     cover = np.maximum(around[0], 1e-6)
     mean = around[1:4] / cover
     variance = np.maximum(around[4:7] / cover - mean**2, 0) + CALM
-    constant = -0.5 * (mean**2 / variance + np.log(variance)).sum(0)
-    return _Side(around[0], -0.5 / variance, mean / variance, constant)
+    constant = -0.5 * (mean**2 / variance + np.log(variance)).sum(0, keepdims=True)
+    return _Side(around[0], np.concatenate([-0.5 / variance, mean / variance, constant]))
 
 
 def _nearest_depth(depth: Map, mask: Mask, factor: int) -> Map:

@@ -106,7 +106,7 @@ def region_of_plane(
     return opened(inside)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _grow(inverse, x, y, plane, tolerance, free, start, inside):  # type: ignore[no-untyped-def]
     """Mark inside (H, W) from the start on, over four neighbours."""
     rows, columns = inverse.shape
@@ -151,16 +151,25 @@ def _without_steps(result: Map, inverse: Map, free: NDArray[np.bool_]) -> Map:
     """Fade the relative change made to planes out into the free pixels beside them, so that their rims do not step."""
     logs = np.log(inverse)
     change = np.where(free, 0, np.log(np.maximum(result, 1e-6)) - logs).astype(np.float32)
-    joined = {axis: (np.abs(np.diff(logs, axis=axis)) < _SEAM).astype(np.float32) for axis in (0, 1)}
+    return (inverse * np.exp(spread_out(change, logs, free))).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def spread_out(change, logs, free):  # type: ignore[no-untyped-def]
+    """A change (H, W) that spreads, less and less, into free pixels from the neighbours they are joined to."""
+    rows, columns = change.shape
+    after = change.copy()
     for _ in range(_FADE):
-        total, weight = np.zeros_like(change), np.full_like(change, 0.3)
-        total[1:] += joined[0] * change[:-1]
-        weight[1:] += joined[0]
-        total[:-1] += joined[0] * change[1:]
-        weight[:-1] += joined[0]
-        total[:, 1:] += joined[1] * change[:, :-1]
-        weight[:, 1:] += joined[1]
-        total[:, :-1] += joined[1] * change[:, 1:]
-        weight[:, :-1] += joined[1]
-        change = np.where(free, total / weight, change)
-    return (inverse * np.exp(change)).astype(np.float32)
+        before = after.copy()
+        for i in range(rows):
+            for j in range(columns):
+                if not free[i, j]:
+                    continue
+                total, weight = np.float32(0), np.float32(0.3)
+                for k in range(4):
+                    m, n = i + (k == 0) - (k == 1), j + (k == 2) - (k == 3)
+                    if 0 <= m < rows and 0 <= n < columns and abs(logs[m, n] - logs[i, j]) < _SEAM:
+                        total += before[m, n]
+                        weight += 1
+                after[i, j] = total / weight
+    return after

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -46,7 +47,7 @@ def sharpen_depth(
     result = depth.astype(np.float32, copy=True)
     if rim.any():
         closed = np.zeros(depth.shape, bool) if sky is None else sky
-        _, source = cheapest_way_out(_edge_cost(image, inverse), rim, closed)
+        _, source = cheapest_way_out(edge_cost(opponent(image), inverse), rim, closed)
         found = rim & (source >= 0)
         result[found] = depth.ravel()[source[found]]
     return result
@@ -90,10 +91,25 @@ def find_transitions(inverse: Map, reach: float) -> NDArray[np.bool_]:
     return np.asarray(rim.repeat(stride, 0).repeat(stride, 1)[:rows, :columns])
 
 
-def _edge_cost(image: NDArray[np.uint8], inverse: Map) -> Map:
-    """What it costs to walk over each pixel (H, W): how much the photo changes there, more where depth does too."""
-    channels = np.moveaxis(opponent(image), -1, 0)
-    steps = [ndimage.sobel(np.ascontiguousarray(channel), axis) / 8 for channel in channels for axis in (0, 1)]
-    change = WALK + np.minimum(np.sqrt(np.square(steps).sum(axis=0)), STRONGEST)
-    slope = np.hypot(*np.gradient(inverse)) / inverse
-    return (change * (0.2 + np.minimum(slope / STEEPEST, 1))).astype(np.float32)
+@njit(cache=True, nogil=True)
+def edge_cost(colour, inverse):  # type: ignore[no-untyped-def]
+    """What it costs to walk over each pixel (H, W): how much colours (H, W, 3) change there, by Sobel's filters, more
+    where inverse depth (H, W) does too."""
+    height, width = inverse.shape
+    result = np.empty((height, width), np.float32)
+    for i in range(height):
+        above, below = max(i - 1, 0), min(i + 1, height - 1)
+        for j in range(width):
+            left, right = max(j - 1, 0), min(j + 1, width - 1)
+            change = np.float32(0)
+            for c in range(3):
+                falling = colour[below, left, c] - colour[above, right, c]
+                rising = colour[below, right, c] - colour[above, left, c]
+                down = rising + falling + 2 * (colour[below, j, c] - colour[above, j, c])
+                along = rising - falling + 2 * (colour[i, right, c] - colour[i, left, c])
+                change += (down * down + along * along) / np.float32(64)
+            slope_y = (inverse[below, j] - inverse[above, j]) / max(below - above, 1)
+            slope_x = (inverse[i, right] - inverse[i, left]) / max(right - left, 1)
+            slope = np.hypot(slope_x, slope_y) / inverse[i, j]
+            result[i, j] = (WALK + min(np.sqrt(change), STRONGEST)) * (0.2 + min(slope / STEEPEST, 1))
+    return result

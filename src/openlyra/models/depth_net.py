@@ -132,8 +132,11 @@ class Mixer(nn.Module):
         x = x + self.place(x)
         parts = self.ask(_normal(x)).reshape(batch, 3, self.heads, width // self.heads, rows * columns)
         query, key, value = parts.transpose(3, 4).unbind(1)
-        # Written out: on CPUs the gradient of `scaled_dot_product_attention` takes two to three times as long.
-        heard = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(-1) @ value
+        if torch.is_grad_enabled():
+            # Written out: on CPUs the gradient of `scaled_dot_product_attention` takes two to three times as long.
+            heard = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(-1) @ value
+        else:
+            heard = F.scaled_dot_product_attention(query, key, value)
         x = x + self.answer(heard.transpose(2, 3).reshape(batch, width, rows, columns))
         return x + self.shrink(F.gelu(self.grow(_normal(x))))
 
