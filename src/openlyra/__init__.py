@@ -5,8 +5,17 @@ The public names are loaded when first used, so that ``import openlyra`` is quic
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Both are read when PyTorch and numba are first imported. Threads that wait for others otherwise do so at full speed,
+# and where another program wants a processor too, those that compute wait for those that wait: several times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# numba's first loop gives PyTorch its own number of threads, and last bits depend on that number. (torchrun says 1 to
+# all its processes unasked, of which the first has loops that need more.)
+if os.environ.get("OMP_NUM_THREADS", "").isdecimal() and "LOCAL_RANK" not in os.environ:
+    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 
 if TYPE_CHECKING:
     from openlyra.errors import InputError, MissingExtraError, OpenLyraError, OutputExistsError

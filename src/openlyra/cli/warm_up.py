@@ -21,7 +21,7 @@ NEEDED = {
     "create": (
         "*match_round*.nbi", "*warp_numba._paint*.nbi", "*flood._sweep*.nbi", "*planes._grow*.nbi",
         "*planes.spread_out*.nbi", "*looks.scores*.nbi", "*refine.edge_cost*.nbi",
-    ),  # fmt: skip
+    ),
     "reconstruct": ("*multi_view._enlarge*.nbi", "*.blend_backward*.nbi", "*.color_backward*.nbi"),
 }
 """What each command leaves in numba's cache when it was compiled for it."""

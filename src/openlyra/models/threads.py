@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numba
 import torch
 
 
@@ -14,6 +15,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
     Last bits depend on the number, so one that stayed behind would change what the process makes next.
     """
+    numba.get_num_threads()  # starts its threads, which sets PyTorch's number to theirs, once
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
