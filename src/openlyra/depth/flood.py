@@ -10,7 +10,7 @@ ROUNDS = 30
 """Most sweeps there and back; ways that wind more often stay a little too dear."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _sweep(cost, places, width, back, price, source):  # type: ignore[no-untyped-def]
     """Pass over flat places in order, or back, looking at neighbours already passed; whether any way got cheaper."""
     changed = False

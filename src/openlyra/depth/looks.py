@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Map = NDArray[np.float32]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def cell_moments(colour: Map, mask: NDArray[np.bool_], factor: int) -> Map:
     """Means over cells of factor x factor pixels of a mask (H, W), of it times each colour (H, W, 3), and of it times
     each colour's square: (7, h, w).
@@ -34,7 +34,7 @@ def cell_moments(colour: Map, mask: NDArray[np.bool_], factor: int) -> Map:
     return moments
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def scores(colour: Map, terms: Map, factor: int) -> Map:
     """What a quadratic function of colour (H, W, 3) says of each pixel, (H, W).
 

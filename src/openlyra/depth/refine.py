@@ -91,7 +91,7 @@ def find_transitions(inverse: Map, reach: float) -> NDArray[np.bool_]:
     return np.asarray(rim.repeat(stride, 0).repeat(stride, 1)[:rows, :columns])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def edge_cost(colour, inverse):  # type: ignore[no-untyped-def]
     """What it costs to walk over each pixel (H, W): how much colours (H, W, 3) change there, by Sobel's filters, more
     where inverse depth (H, W) does too."""
