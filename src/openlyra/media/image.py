@@ -140,7 +140,8 @@ def write_image(path: str | os.PathLike[str], image: Uint8Image) -> None:
     encoded = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(image))
     if suffix == ".png":
-        picture.save(encoded, "PNG", compress_level=6)
+        # Level 6 takes twice as long for files smaller by a twenty-fifth.
+        picture.save(encoded, "PNG", compress_level=3)
     else:
         picture.save(encoded, "JPEG", quality=95, subsampling=0)
     write_bytes_atomic(path, encoded.getvalue())
