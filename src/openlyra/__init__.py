@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # numba's first loop gives PyTorch its own number of threads, and last bits depend on that number. (torchrun says 1 to
 # all its processes unasked, of which the first has loops that need more.)
-if os.environ.get("OMP_NUM_THREADS", "").isdecimal() and "LOCAL_RANK" not in os.environ:
-    os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
+_threads = os.environ.get("OMP_NUM_THREADS", "")
+if _threads.isdecimal() and int(_threads) > 0 and "LOCAL_RANK" not in os.environ:
+    os.environ.setdefault("NUMBA_NUM_THREADS", _threads)
 
 if TYPE_CHECKING:
     from openlyra.errors import InputError, MissingExtraError, OpenLyraError, OutputExistsError

@@ -45,7 +45,9 @@ def test_a_number_of_threads_once_given_stays(environment: dict[str, str], expec
 
 
 @pytest.mark.parametrize(
-    "environment", [{"OMP_NUM_THREADS": "2,1"}, {"OMP_NUM_THREADS": "1", "LOCAL_RANK": "0"}, {}], ids=str
+    "environment",
+    [{"OMP_NUM_THREADS": "2,1"}, {"OMP_NUM_THREADS": "0"}, {"OMP_NUM_THREADS": "1", "LOCAL_RANK": "0"}, {}],
+    ids=str,
 )
 def test_numbers_that_do_not_mean_numba_are_left_alone(environment: dict[str, str]) -> None:
     assert printed("print('NUMBA_NUM_THREADS' in os.environ)", **environment) == "False"
