@@ -52,6 +52,18 @@ def test_the_ground_goes_on_as_a_plane_beyond_the_picture() -> None:
     np.testing.assert_allclose(completed.depth[hole], ground[hole], rtol=0.1)
 
 
+def test_what_shows_behind_leaves_does_not_go_on_beyond_its_own_outline() -> None:
+    """A lake, unknown, a branch, unknown, the trunk: behind the trunk there is more branch, beside the branch lake."""
+    depth = np.full(SHAPE, 20.0)
+    depth[:, 70:] = 4.0
+    depth[20:50, 60:70] = 6.0
+    hole = strip(24, 74)
+    hole[20:50, 60:70] = False
+    completed = complete_depth(view(depth, hole), FAR)
+    np.testing.assert_allclose(completed.depth[28:42, 24:48], 20.0, rtol=0.02)
+    np.testing.assert_allclose(completed.depth[24:46, 71:73], 6.0, rtol=0.1)
+
+
 def test_nothing_and_everything_unknown() -> None:
     depth = np.full(SHAPE, 4.0)
     np.testing.assert_array_equal(complete_depth(view(depth, np.zeros(SHAPE, bool)), FAR).depth, depth)

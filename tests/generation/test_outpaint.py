@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+import pytest
 
 from openlyra.generation.copy_maps import Motion, Target, copies, main_directions
 from openlyra.generation.outpaint import outpaint
@@ -39,11 +40,11 @@ def photo() -> MemoryFrame:
 
 
 def sidestep(x: float = 1.6) -> tuple[Target, np.ndarray]:
-    """A view to the right of the photo's: its right part is unknown. Also what is really there."""
+    """A view from beside the photo's: the part on that side is unknown. Also what is really there."""
     view = camera(x)
     truth = wall_color(view)
     known = np.asarray(camera(0).project(view.unproject(np.full((HEIGHT, WIDTH), WALL)).reshape(-1, 3))[0])
-    hole = (known[:, 0] > WIDTH).reshape(HEIGHT, WIDTH)
+    hole = ((known[:, 0] < 0) | (known[:, 0] > WIDTH)).reshape(HEIGHT, WIDTH)
     color = np.where(hole[..., None], 0.5, truth).astype(np.float32)
     depth = np.full((HEIGHT, WIDTH), WALL, np.float32)
     return Target(view, color, depth, np.zeros(depth.shape, bool), hole, ~hole), truth
@@ -68,6 +69,9 @@ def test_a_motion_to_another_surface_or_from_the_sky_costs() -> None:
     towards[2, 3] = -1.0
     found = copies(target, photo(), [Motion(True, towards, 0.0)], everywhere)
     assert found.cost[0][found.ok[0]].min() > 0.02
+    matrix = np.diag([3.0, 3.0, 3.0, 1.0])
+    found = copies(target, photo(), [Motion(True, matrix, 0.0)], everywhere)
+    assert found.cost[0][found.ok[0]].min() > 0.2
     sky = Target(target.camera, target.color, target.depth, ~target.sky, target.hole, target.copyable)
     found = copies(sky, photo(), [Motion(True, np.eye(4), 0.0)], everywhere)
     assert found.cost[0].min() >= 1.0
@@ -87,6 +91,15 @@ def test_a_striped_wall_goes_on_and_known_pixels_stay() -> None:
     assert error < 0.08
     low = target.hole & (np.arange(HEIGHT)[:, None] > 85)
     assert np.abs(painted - truth)[low].mean() < 0.06
+
+
+def test_a_border_that_cuts_cells_is_painted_like_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hole's last column lies in cells whose centres are known; they too get a copy that was chosen."""
+    target, _ = sidestep(-1.6 + 4.0 / FOCAL)
+    assert target.hole[:, 46].all() and not target.hole[:, 47].any()
+    monkeypatch.setattr("openlyra.generation.outpaint.choose_labels", lambda *given: np.where(given[3], 1, 0))
+    monkeypatch.setattr("openlyra.generation.outpaint._paint", lambda *given: np.kron(given[4], np.ones((2, 2), int)))
+    assert (outpaint(target, photo())[target.hole] == 1).all()
 
 
 def test_same_bytes_with_one_and_two_threads() -> None:

@@ -1,8 +1,8 @@
 """Depth behind what was moved aside: the background goes on, sky stays at infinity, nothing joins front and back.
 
 The border of a hole is cut into surfaces where its depth jumps. Surfaces of the foreground (the near side of the edge
-that opened the hole) do not take part; every hole pixel goes to the nearest of the others, and each surface is
-continued in inverse depth, where planes are linear.
+that opened the hole) do not take part; every hole pixel goes to the nearest of the others that does not turn an outline
+towards it, and each surface is continued in inverse depth, where planes are linear.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, sparse
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from openlyra.generation.free_space import SeenSpace
 from openlyra.generation.membrane import membrane, nearest_labels, plate
@@ -19,6 +20,12 @@ from openlyra.generation.membrane import membrane, nearest_labels, plate
 BAND = 4
 SAME_SURFACE = 0.12
 SMALLEST_SURFACE = 16
+NEAR_SIDE = 0.3
+"""Part of a pixel from which it counts as the near side of an edge."""
+ENDS = 1.2
+"""How much farther than its outline a surface's seeds are where it has ended."""
+OTHER = 2.0
+"""How much farther another surface may be to go on in its place."""
 PLATE_HEIGHT = 96
 
 
@@ -76,13 +83,52 @@ def _surfaces(depth: np.ndarray, sky: np.ndarray, band: np.ndarray) -> np.ndarra
 
 def _background_seeds(view: PartialView, band: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Band pixels that may be continued: not the near side of an edge, and on a surface of some size. (H, W) bool."""
-    seeds = band & (view.foreground < 0.3)
+    seeds = band & (view.foreground < NEAR_SIDE)
     for candidate in (seeds, band):
         sizes = np.bincount(labels[candidate], minlength=labels.max() + 2) if candidate.any() else np.zeros(1)
         large = candidate & (sizes[labels] >= SMALLEST_SURFACE)
         if large.any():
             return large
     return band
+
+
+def _owners(labels: np.ndarray, seeds: np.ndarray, outline: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """The surface that each hole pixel continues: the nearest, but none that ends before it. (H, W) int.
+
+    A surface ends where its outline is clearly nearer than its seeds: a branch goes on behind the trunk before it, not
+    over the lake behind it. What no other surface is near to stays with the nearest.
+    """
+    owner = nearest_labels(labels, seeds)
+    places, own = np.argwhere(hole), owner[hole]
+    seeds_of, outline_of = _by_label(labels, seeds), _by_label(labels, outline)
+    way, ended = np.empty(len(own)), np.zeros(len(own), bool)
+    for label in np.unique(own):
+        mine = own == label
+        way[mine], ended[mine] = _reach(seeds_of[label], outline_of.get(label), places[mine])
+    lost, best, found = places[ended], OTHER * way[ended], own[ended]
+    for label, pixels in seeds_of.items() if len(lost) else ():
+        way, over = _reach(pixels, outline_of.get(label), lost)
+        nearer = (way < best) & ~over
+        best[nearer], found[nearer] = way[nearer], label
+    own[ended] = found
+    owner[hole] = own
+    return owner
+
+
+def _by_label(labels: np.ndarray, mask: np.ndarray) -> dict[int, np.ndarray]:
+    """Row and column of the pixels of a mask, (N, 2), for each label."""
+    pixels, values = np.argwhere(mask), labels[mask]
+    order = np.argsort(values, kind="stable")
+    found, starts = np.unique(values[order], return_index=True)
+    return dict(zip(found.tolist(), np.split(pixels[order], starts[1:])))
+
+
+def _reach(seeds: np.ndarray, outline: np.ndarray | None, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Way of each place, (N, 2), to the seeds of a surface in pixels, and whether the surface ends before it. (N,)."""
+    way = KDTree(seeds).query(places)[0]
+    if outline is None:
+        return way, np.zeros(len(way), bool)
+    return way, way > ENDS * KDTree(outline).query(places)[0] + 2
 
 
 def _continue_surface(depth: np.ndarray, seeds: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -152,7 +198,8 @@ def complete_depth(view: PartialView, far: float, seen: SeenSpace | None = None)
     band = _border_band(view.hole)
     labels = _surfaces(depth, sky, band)
     seeds = _background_seeds(view, band, labels)
-    owner = _smooth_labels(nearest_labels(labels, seeds), view.hole)
+    outline = band & (view.foreground >= NEAR_SIDE)
+    owner = _smooth_labels(_owners(labels, seeds, outline, view.hole), view.hole)
     for label in np.unique(owner[view.hole]):
         wanted = view.hole & (owner == label)
         mine = seeds & (labels == label)

@@ -29,6 +29,8 @@ MIRRORS = np.array([0.0, 0.06, 0.15, 0.3])
 """How far inside the known region a mirror stands, parts of the same."""
 DEPTH_TOLERANCE = 0.12
 """Difference in log depth from which a looked-up surface counts as another one."""
+OTHER_THING = 36.0
+"""Square of that many tolerances is as wrong as a surface can be: half or twice as far away."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def copies(target: Target, photo: MemoryFrame, moved: list[Motion], points: np.n
         there = source_depth[at_row, at_column]
         gap = np.log(np.where(inside, np.maximum(z, 1e-3), 1.0) / there)
         magnified = np.maximum(np.log(np.maximum(z, 1e-3) / depth), 0) if motion.photo else np.zeros_like(depth)
-        misfit = 0.3 * np.minimum((gap / DEPTH_TOLERANCE) ** 2, 9.0) * 0.02 + 0.01 * magnified
+        misfit = 0.3 * np.minimum((gap / DEPTH_TOLERANCE) ** 2, OTHER_THING) * 0.02 + 0.01 * magnified
         misfit = np.where(sky, 0.0, misfit) + np.where(sky != source_sky[at_row, at_column], 1.0, 0.0)
         places.append(np.stack([row + offset, column], -1).astype(np.float32))
         ok.append(inside & source_ok[at_row, at_column])

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from openlyra.generation.copy_maps import Copies, Motion, Target, copies, motions
+from openlyra.generation.membrane import nearest_labels
 from openlyra.generation.seams import blend
 from openlyra.generation.stitch import choose_labels
 from openlyra.memory.frame import MemoryFrame
@@ -41,7 +42,8 @@ def outpaint(target: Target, photo: MemoryFrame) -> np.ndarray:
     keep = _most_useful(found, colors, hole, known)
     moved = [moved[k] for k in keep]
     found, colors = found.pick(keep), colors[keep]
-    labels = choose_labels(colors, found.ok, found.cost, hole, known)
+    # A cell at the border whose centre is known has pixels to paint too.
+    labels = nearest_labels(choose_labels(colors, found.ok, found.cost, hole, known), hole)
     return _paint(target, photo, source, moved, labels, cell)
 
 
