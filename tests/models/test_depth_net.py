@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from openlyra.errors import InputError
-from openlyra.models.depth_net import Conv, DepthNet, Mixer, convex_upsample
+from openlyra.models.depth_net import DepthNet, Mixer, convex_upsample
 from openlyra.models.depth_weights import read_depth_net
 
 
@@ -83,26 +83,6 @@ def test_every_place_hears_of_the_whole_photo() -> None:
     photo = torch.rand(1, 3, 256, 320, requires_grad=True)
     fresh()(photo).inverse[0, :8, :8].sum().backward()
     assert photo.grad is not None and photo.grad[0, :, -8:, -8:].abs().sum() > 0
-
-
-@pytest.mark.parametrize("channels", [(8, 12), (128, 160)])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_filters_of_one_place_are_the_plain_convolution(
-    channels: tuple[int, int], layout: torch.memory_format
-) -> None:
-    torch.manual_seed(2)
-    filters = Conv(*channels, 1)
-    x = torch.randn(2, channels[0], 5, 3).to(memory_format=layout).requires_grad_()
-    plain = F.conv2d(x, filters.weight, filters.bias)
-    towards = torch.randn_like(plain)
-    learnt = (x, filters.weight, filters.bias)
-    wanted = torch.autograd.grad(plain, learnt, towards)
-    said = filters(x)
-    torch.testing.assert_close(said, plain, rtol=1e-4, atol=1e-5)
-    for ours, other in zip(torch.autograd.grad(said, learnt, towards), wanted):
-        torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-4)
-    with torch.inference_mode():
-        torch.testing.assert_close(filters(x), plain.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_attention_is_that_of_its_formula() -> None:

@@ -59,19 +59,12 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, h, w), even sides when the stride is two -> (B, outputs, h / stride, w / stride)."""
-        if self.kernel_size == (1, 1) and self._multiplies():
-            return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
         x = x if self.stride[0] == 1 else F.pad(x, self.margin * 2)
         if self.groups > 1 and torch.is_autocast_enabled("cpu"):
             # The gradient of a depthwise convolution in bfloat16 is two to four times slower than in float32 here.
             with torch.autocast("cpu", enabled=False):
                 return super().forward(x.float())
         return super().forward(x)
-
-    def _multiplies(self) -> bool:
-        """Whether a filter of one place is quicker as a matrix product: many channels, or its gradient in float32."""
-        many = min(self.in_channels, self.out_channels) >= 128
-        return many or (torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"))
 
 
 class Block(nn.Module):
@@ -137,14 +130,14 @@ class Mixer(nn.Module):
         """(B, width, h, w) -> the same."""
         batch, width, rows, columns = x.shape
         x = x + self.place(x)
-        parts = self.ask(_normal(x)).permute(0, 2, 3, 1).reshape(batch, rows * columns, 3, self.heads, -1)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        parts = self.ask(_normal(x)).reshape(batch, 3, self.heads, width // self.heads, rows * columns)
+        query, key, value = parts.transpose(3, 4).unbind(1)
         if torch.is_grad_enabled():
             # Written out: on CPUs the gradient of `scaled_dot_product_attention` takes two to three times as long.
             heard = (query * query.shape[-1] ** -0.5 @ key.mT).softmax(-1) @ value
         else:
             heard = F.scaled_dot_product_attention(query, key, value)
-        x = x + self.answer(heard.transpose(1, 2).reshape(batch, rows, columns, width).permute(0, 3, 1, 2))
+        x = x + self.answer(heard.transpose(2, 3).reshape(batch, width, rows, columns))
         return x + self.shrink(F.gelu(self.grow(_normal(x))))
 
 
