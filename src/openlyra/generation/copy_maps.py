@@ -30,7 +30,7 @@ MIRRORS = np.array([0.0, 0.06, 0.15, 0.3])
 DEPTH_TOLERANCE = 0.12
 """Difference in log depth from which a looked-up surface counts as another one."""
 OTHER_THING = 36.0
-"""Square of that many tolerances is as wrong as a surface can be: half or twice as far away."""
+"""Squared difference, in tolerances, beyond which nothing gets worse: half or twice as far away."""
 
 
 @dataclass(frozen=True)
