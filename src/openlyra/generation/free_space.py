@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -38,18 +39,27 @@ class SeenSpace:
         """(H, W) bool: masked pixels that are, at this z-depth, a surface that an earlier frame remembers."""
         return self._ask(depth, mask, lambda z, _, at: np.abs(z / at - 1) < SAME)
 
+    @cached_property
+    def _remembered(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Each frame's depth, 0 where it has none, and the least of every 3 x 3 pixels of it."""
+        maps = [np.where(frame.valid, frame.depth, 0.0) for frame in self.frames]
+        return [(depth, ndimage.minimum_filter(depth, 3)) for depth in maps]
+
+    @cached_property
+    def _rays(self) -> np.ndarray:
+        """(H, W, 3) from the camera to z-depth 1, in world axes."""
+        return self.camera.unproject(np.ones((self.camera.height, self.camera.width))) - self.camera.center
+
     def _ask(self, depth, mask, answer):
         result = np.zeros(mask.shape, bool)
-        points = self.camera.unproject(depth)[mask]
+        points = self._rays[mask] * depth[mask][:, None] + self.camera.center
         hit = np.zeros(len(points), bool)
-        for frame in self.frames:
+        for frame, (remembered, nearest) in zip(self.frames, self._remembered):
             height, width = frame.depth.shape
             pixels, z = frame.camera.project(points)
             column, row = np.floor(pixels[:, 0]), np.floor(pixels[:, 1])
             inside = (z > 0.01) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
             row, column = row[inside].astype(int), column[inside].astype(int)
-            remembered = np.where(frame.valid, frame.depth, 0.0)
-            nearest = ndimage.minimum_filter(remembered, 3)
             said = answer(z[inside], nearest[row, column], np.maximum(remembered[row, column], 1e-6))
             hit[inside] |= said & frame.valid[row, column]
         result[mask] = hit
@@ -60,6 +70,8 @@ class SeenSpace:
         depth = depth.copy()
         todo = self.blocked(depth, mask)
         moved = todo.copy()
+        if not moved.any():
+            return depth
         for _ in range(PUSHES):
             todo &= depth < far
             if not todo.any():
