@@ -40,10 +40,9 @@ class SeenSpace:
         return self._ask(depth, mask, lambda z, _, at: np.abs(z / at - 1) < SAME)
 
     @cached_property
-    def _remembered(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Each frame's depth, 0 where it has none, and the least of every 3 x 3 pixels of it."""
-        maps = [np.where(frame.valid, frame.depth, 0.0) for frame in self.frames]
-        return [(depth, ndimage.minimum_filter(depth, 3)) for depth in maps]
+    def _nearest(self) -> list[np.ndarray]:
+        """Of each frame the least depth among every 3 x 3 pixels, 0 where one has none."""
+        return [ndimage.minimum_filter(np.where(frame.valid, frame.depth, 0.0), 3) for frame in self.frames]
 
     @cached_property
     def _rays(self) -> np.ndarray:
@@ -54,14 +53,15 @@ class SeenSpace:
         result = np.zeros(mask.shape, bool)
         points = self._rays[mask] * depth[mask][:, None] + self.camera.center
         hit = np.zeros(len(points), bool)
-        for frame, (remembered, nearest) in zip(self.frames, self._remembered):
+        for frame, nearest in zip(self.frames, self._nearest):
             height, width = frame.depth.shape
             pixels, z = frame.camera.project(points)
             column, row = np.floor(pixels[:, 0]), np.floor(pixels[:, 1])
             inside = (z > 0.01) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
             row, column = row[inside].astype(int), column[inside].astype(int)
-            said = answer(z[inside], nearest[row, column], np.maximum(remembered[row, column], 1e-6))
-            hit[inside] |= said & frame.valid[row, column]
+            measured = frame.valid[row, column]
+            there = np.where(measured, frame.depth[row, column], 1e-6)
+            hit[inside] |= answer(z[inside], nearest[row, column], there) & measured
         result[mask] = hit
         return result
 
