@@ -24,6 +24,8 @@ NEAR_SIDE = 0.3
 """Part of a pixel from which it counts as the near side of an edge."""
 ENDS = 1.2
 """How much farther than its outline a surface's seeds are where it has ended."""
+RAGGED = 2.0
+"""Pixels farther that do not count, since outlines are ragged."""
 OTHER = 2.0
 """How much farther another surface may be to go on in its place."""
 PLATE_HEIGHT = 96
@@ -128,7 +130,7 @@ def _reach(seeds: np.ndarray, outline: np.ndarray | None, places: np.ndarray) ->
     way = KDTree(seeds).query(places)[0]
     if outline is None:
         return way, np.zeros(len(way), bool)
-    return way, way > ENDS * KDTree(outline).query(places)[0] + 2
+    return way, way > ENDS * KDTree(outline).query(places)[0] + RAGGED
 
 
 def _continue_surface(depth: np.ndarray, seeds: np.ndarray, wanted: np.ndarray) -> np.ndarray:

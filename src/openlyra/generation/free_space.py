@@ -26,7 +26,7 @@ PUSHES = 40
 
 @dataclass(frozen=True)
 class SeenSpace:
-    """All remembered frames, asked about points that a camera sees."""
+    """All frames that are remembered when it is first asked, about points that a camera sees."""
 
     frames: Sequence[MemoryFrame]
     camera: Camera
