@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openlyra.depth import FAR_SKY, load_depth
-from openlyra.depth.filters import grow, guided_filter, opponent, shrink
+from openlyra.depth.filters import opponent
 from openlyra.depth.ground import Contact, find_contact
 from openlyra.depth.horizon import find_horizon
 from openlyra.depth.layout import FARTHEST, NEAREST, find_layout
@@ -169,18 +169,3 @@ def test_anything_gives_a_valid_result(height: int, width: int, kind: int, seed:
     assert result.depth.shape == (height, width)
     again = load_depth("layout").estimate(image, focal)
     assert np.array_equal(result.depth, again.depth)
-
-
-def test_filters() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.random((13, 22)).astype(np.float32)
-    plain = np.pad(values, ((0, 3), (0, 2)), mode="edge").reshape(4, 4, 6, 4).mean(axis=(1, 3))
-    assert np.allclose(shrink(values, 4), plain, atol=1e-6)
-    ramp = np.repeat(np.arange(40, dtype=np.float32)[None], 24, axis=0)
-    assert np.allclose(grow(shrink(ramp, 4), 24, 40, 4)[:, 2:-2], ramp[:, 2:-2], atol=1e-4)
-    guide = np.zeros((40, 40), np.float32)
-    guide[:, 20:] = 1
-    noisy = guide + rng.normal(0, 0.1, guide.shape).astype(np.float32)
-    smooth = guided_filter(guide, noisy, 5, 1e-4)
-    assert np.abs(smooth - guide).mean() < 0.3 * np.abs(noisy - guide).mean()
-    assert np.abs(smooth[:, 19] - smooth[:, 20]).min() > 0.85

@@ -24,10 +24,12 @@ def test_moments_are_means_over_every_second_pixel(rows: int, columns: int, fact
 
 
 @pytest.mark.parametrize("rows, columns, factor", SIZES)
-def test_scores_are_those_of_terms_made_larger(rows: int, columns: int, factor: int) -> None:
+def test_scores_are_those_of_terms_made_larger_where_asked(rows: int, columns: int, factor: int) -> None:
     random = np.random.default_rng(1)
     colour = random.random((rows, columns, 3)).astype(np.float32)
     terms = random.normal(size=(7, -(-rows // factor), -(-columns // factor))).astype(np.float32)
     full = resized(terms, terms.shape[1] * factor, terms.shape[2] * factor)[:, :rows, :columns]
     plain = (np.moveaxis(colour, -1, 0) * (full[:3] * np.moveaxis(colour, -1, 0) + full[3:6])).sum(0) + full[6]
-    np.testing.assert_allclose(scores(colour, terms, factor), plain, rtol=1e-4, atol=1e-5)
+    asked = random.random(terms.shape[1:]) < 0.7
+    plain = np.where(asked.repeat(factor, 0).repeat(factor, 1)[:rows, :columns], plain, 0)
+    np.testing.assert_allclose(scores(colour, terms, factor, asked), plain, rtol=1e-4, atol=1e-5)

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from openlyra.depth import load_depth
@@ -15,6 +16,7 @@ from openlyra.depth.nano import CLOSER, GREATEST_FOV, NanoDepth, RawDepth, belie
 from openlyra.depth.resample import resized
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
+from openlyra.models.threads import torch_threads
 
 
 @pytest.fixture(scope="module")
@@ -81,27 +83,47 @@ def test_the_same_photo_gives_the_same_bytes(nano: DepthEstimator) -> None:
     assert nano.estimate(image).depth.tobytes() == nano.estimate(image).depth.tobytes()
 
 
+def test_a_mirrored_photo_looks_mirrored(nano: NanoDepth) -> None:
+    image = tiles(120, 160, 130)
+    image[:70, :60] = (240, 200, 40)
+    plain, mirrored = (look(nano.net, seen, nano.sizes) for seen in (image, image[:, ::-1]))
+    for name in ("inverse", "sky", "spread"):
+        one, other = getattr(plain, name), getattr(mirrored, name)
+        np.testing.assert_allclose(other, one[:, ::-1], rtol=1e-3, atol=1e-4)
+        assert np.abs(other - one).max() > 0.01
+    assert mirrored.focal == pytest.approx(plain.focal, rel=1e-4)
+
+
+def test_the_number_of_threads_changes_no_byte_of_a_look(nano: NanoDepth) -> None:
+    image, found = tiles(120, 160, 130), []
+    for count in (1, 2):
+        with torch_threads(count):
+            found.append(look(nano.net, image, nano.sizes).inverse.tobytes())
+            assert torch.get_num_threads() == count
+    assert found[0] == found[1]
+
+
 def test_both_looks_say_where_things_are_and_the_closer_one_draws_them(
     nano: NanoDepth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = tiles(256, 256, 260)
-    once, sizes = nano_module._look_once, (192**2, 384**2)
+    both, sizes = nano_module._looks, (192**2, 384**2)
     found = []
     for factor in (1.0, 1.7):
 
-        def farther(net: DepthNet, image: np.ndarray, pixels: int, factor: float = factor) -> RawDepth:
-            seen = once(net, image, pixels)
-            return replace(seen, inverse=seen.inverse * np.float32(factor)) if pixels == sizes[1] else seen
+        def farther(net: DepthNet, image: np.ndarray, sizes: tuple[int, int], factor: float = factor) -> list[RawDepth]:
+            overview, closer = both(net, image, sizes)
+            return [overview, replace(closer, inverse=closer.inverse * np.float32(factor))]
 
-        monkeypatch.setattr(nano_module, "_look_once", farther)
+        monkeypatch.setattr(nano_module, "_looks", farther)
         found.append(look(nano.net, image, sizes).inverse)
     np.testing.assert_allclose(found[1], found[0] * 1.7**CLOSER, rtol=1e-4)
 
     def fine(inverse: np.ndarray) -> np.ndarray:
         return np.log(inverse) - ndimage.gaussian_filter(np.log(inverse), 2.0)
 
-    closer = fine(once(nano.net, image, sizes[1]).inverse)
-    overview = fine(resized(once(nano.net, image, sizes[0]).inverse, 384, 384))
+    overview, closer = (raw.inverse for raw in both(nano.net, image, sizes))
+    overview, closer = fine(resized(overview, 384, 384)), fine(closer)
     assert np.abs(fine(found[0]) - closer).mean() < 0.2 * np.abs(overview - closer).mean()
 
 

@@ -105,7 +105,11 @@ def test_walking_costs_what_sobels_filters_and_the_slope_say(size: tuple[int, in
     change = np.minimum(np.sqrt(np.square(steps).sum(0)), refine.STRONGEST)
     slopes = [np.gradient(inverse, axis=k) if size[k] > 1 else np.zeros(size) for k in (0, 1)]
     steepness = np.minimum(np.hypot(*slopes) / inverse / refine.STEEPEST, 1)
-    np.testing.assert_allclose(edge_cost(colour, inverse), (refine.WALK + change) * (0.2 + steepness), rtol=1e-4)
+    plain, everywhere = (refine.WALK + change) * (0.2 + steepness), np.ones(size, bool)
+    np.testing.assert_allclose(edge_cost(colour, inverse, everywhere), plain, rtol=1e-4)
+    some = random.random(size) < 0.05
+    beside = ndimage.binary_dilation(some, np.ones((3, 3)))
+    np.testing.assert_allclose(edge_cost(colour, inverse, some), np.where(beside, plain, 0), rtol=1e-4)
 
 
 def test_without_any_end_nothing_is_found() -> None:

@@ -19,8 +19,9 @@ from openlyra.cli.console import Verbosity, say
 
 NEEDED = {
     "create": (
-        "*match_round*.nbi", "*warp_numba._paint*.nbi", "*flood._sweep*.nbi", "*planes._grow*.nbi",
+        "*match_round*.nbi", "*warp_numba._paint*.nbi", "*flood._flood*.nbi", "*planes._grow*.nbi",
         "*planes.spread_out*.nbi", "*looks.scores*.nbi", "*refine.edge_cost*.nbi",
+        "*filters_numba.opponent_colours*.nbi", "*filters_numba.box_mean*.nbi",
     ),
     "reconstruct": ("*multi_view._enlarge*.nbi", "*.blend_backward*.nbi", "*.color_backward*.nbi"),
 }
@@ -63,8 +64,8 @@ def _create() -> None:
     cheapest_way_out(ones.astype(np.float32), ones, ~ones)
     flatten_planes(np.ones((32, 32), np.float32))
     colour = np.ones((4, 4, 3), np.float32)
-    edge_cost(colour, ones.astype(np.float32))
-    scores(colour, cell_moments(colour, ones, 2), 2)
+    edge_cost(colour, ones.astype(np.float32), ones)
+    scores(colour, cell_moments(colour, ones, 2), 2, ones[:2, :2])
     rows = np.linspace(0, 1, 128)[:, None, None]
     noise = np.random.default_rng(0).normal(0, 12, (128, 192, 3))
     sky = np.array([130.0, 170.0, 230.0]) + 0 * noise

@@ -6,25 +6,41 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-ROUNDS = 30
-"""Most sweeps there and back; ways that wind more often stay a little too dear."""
-
 
 @njit(cache=True)
-def _sweep(cost, places, width, back, price, source):  # type: ignore[no-untyped-def]
-    """Pass over flat places in order, or back, looking at neighbours already passed; whether any way got cheaper."""
-    changed = False
-    sign = 1 if back else -1
-    for n in range(places.size):
-        here = places[places.size - 1 - n] if back else places[n]
-        for k in range(4):
-            # The one beside, then the three of the row behind.
-            there = here + sign * (1 if k == 0 else width + k - 2)
-            length = 0.5 if k == 0 or k == 2 else 0.70710678
-            reached = price[there] + length * (cost[here] + cost[there])
-            if reached < price[here]:
-                price[here], source[here], changed = reached, source[there], True
-    return changed
+def _flood(cost, region, width, price, source):  # type: ignore[no-untyped-def]
+    """Let prices flow into the flat places of a region until no way gets cheaper.
+
+    Places whose price fell wait in a queue, each once (Moore, The shortest path through a maze, 1959).
+    """
+    size = cost.size
+    queue = np.empty(size, np.int32)
+    waiting = np.zeros(size, np.bool_)
+    first, count = 0, 0
+    # The four beside, then the four across corners.
+    steps = np.array([-width, -1, 1, width, -width - 1, -width + 1, width - 1, width + 1])
+    for here in range(size):
+        if region[here]:
+            for step in steps:
+                there = here + step
+                if price[there] == 0 and not waiting[there]:
+                    queue[count], waiting[there] = there, True
+                    count += 1
+    while count > 0:
+        here = queue[first]
+        first, count = (first + 1) % size, count - 1
+        waiting[here] = False
+        for k in range(8):
+            there = here + steps[k]
+            if not region[there]:
+                continue
+            length = 0.5 if k < 4 else 0.70710678
+            reached = np.float32(price[here] + length * (cost[here] + cost[there]))
+            if reached < price[there]:
+                price[there], source[there] = reached, source[here]
+                if not waiting[there]:
+                    queue[(first + count) % size], waiting[there] = there, True
+                    count += 1
 
 
 def cheapest_way_out(
@@ -41,9 +57,5 @@ def cheapest_way_out(
     # A rim of one pixel that nobody comes from saves looking for the picture's end.
     price = np.pad(np.where(end, 0, np.inf).astype(np.float32), 1, constant_values=np.inf)
     source = np.pad(np.where(end, np.arange(cost.size).reshape(cost.shape), -1), 1, constant_values=-1)
-    places, costs = np.flatnonzero(np.pad(region, 1)), np.pad(cost, 1).ravel()
-    for _ in range(ROUNDS):
-        ways = [_sweep(costs, places, width, back, price.ravel(), source.ravel()) for back in (False, True)]
-        if not any(ways):
-            break
+    _flood(np.pad(cost, 1).ravel(), np.pad(region, 1).ravel(), width, price.ravel(), source.ravel())
     return price[1:-1, 1:-1], source[1:-1, 1:-1]

@@ -35,20 +35,22 @@ def cell_moments(colour: Map, mask: NDArray[np.bool_], factor: int) -> Map:
 
 
 @njit(cache=True)
-def scores(colour: Map, terms: Map, factor: int) -> Map:
-    """What a quadratic function of colour (H, W, 3) says of each pixel, (H, W).
+def scores(colour: Map, terms: Map, factor: int, asked: NDArray[np.bool_]) -> Map:
+    """What a quadratic function of colour (H, W, 3) says of each pixel, (H, W); 0 in cells (h, w) that are not asked.
 
     `terms` (7, h, w) hold, for cells of factor x factor pixels, what each colour's square counts, what each colour
     counts, and a constant; between the middles of cells they change linearly.
     """
     height, width = colour.shape[:2]
     rows, columns = terms.shape[1:]
-    result = np.empty((height, width), np.float32)
+    result = np.zeros((height, width), np.float32)
     for y in range(height):
         down = min(max((y + 0.5) / factor - 0.5, 0.0), rows - 1.0)
         i = min(int(down), rows - 1)
         line = terms[:, i] + np.float32(down - i) * (terms[:, min(i + 1, rows - 1)] - terms[:, i])
         for x in range(width):
+            if not asked[y // factor, x // factor]:
+                continue
             right = min(max((x + 0.5) / factor - 0.5, 0.0), columns - 1.0)
             j = min(int(right), columns - 1)
             k, part = min(j + 1, columns - 1), np.float32(right - j)

@@ -81,7 +81,8 @@ def _grown_once(depth: Map, colour: Map, sky: Mask) -> tuple[Map, Mask]:
     core = _repeated(~ndimage.maximum_filter(edge, 2 * CORE + 1), height, width, factor)
     thing, rest = (_side(colour, core & side, factor) for side in (near, ~near))
     band = ndimage.maximum_filter(edge, 2 * BAND + 1) & (thing.cover > FEWEST) & (rest.cover > FEWEST)
-    score = scores(colour, thing.terms - rest.terms, factor)
+    beside = ndimage.maximum_filter(band, 3)  # what the filter below looks at
+    score = scores(colour, thing.terms - rest.terms, factor, beside)
     likely = ndimage.gaussian_filter(np.clip(score, -MOST, MOST), 0.7) > SURE
     taken = _repeated(_nearest_depth(depth, core & near, factor), height, width, factor)
     change = likely & ~near & _repeated(band, height, width, factor) & (sky | (taken < depth))

@@ -47,7 +47,7 @@ def sharpen_depth(
     result = depth.astype(np.float32, copy=True)
     if rim.any():
         closed = np.zeros(depth.shape, bool) if sky is None else sky
-        _, source = cheapest_way_out(edge_cost(opponent(image), inverse), rim, closed)
+        _, source = cheapest_way_out(edge_cost(opponent(image), inverse, rim), rim, closed)
         found = rim & (source >= 0)
         result[found] = depth.ravel()[source[found]]
     return result
@@ -92,15 +92,17 @@ def find_transitions(inverse: Map, reach: float) -> NDArray[np.bool_]:
 
 
 @njit(cache=True)
-def edge_cost(colour, inverse):  # type: ignore[no-untyped-def]
-    """What it costs to walk over each pixel (H, W): how much colours (H, W, 3) change there, by Sobel's filters, more
-    where inverse depth (H, W) does too."""
+def edge_cost(colour, inverse, region):  # type: ignore[no-untyped-def]
+    """What it costs to walk over each pixel (H, W) of a region and beside it, 0 elsewhere: how much colours (H, W, 3)
+    change there, by Sobel's filters, more where inverse depth (H, W) does too."""
     height, width = inverse.shape
-    result = np.empty((height, width), np.float32)
+    result = np.zeros((height, width), np.float32)
     for i in range(height):
         above, below = max(i - 1, 0), min(i + 1, height - 1)
         for j in range(width):
             left, right = max(j - 1, 0), min(j + 1, width - 1)
+            if not region[above : below + 1, left : right + 1].any():
+                continue
             change = np.float32(0)
             for c in range(3):
                 falling = colour[below, left, c] - colour[above, right, c]

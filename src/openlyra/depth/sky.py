@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from openlyra.depth.filters import gradient_strength, grow, guided_filter, opponent, shrink
+from openlyra.depth.filters import gradient_strength, grow, guided_filter, opened, opponent, shrink
 
 _ROWS = 240  # the search runs on about this many rows
 _BINS = 12
@@ -43,7 +43,7 @@ def find_sky(image: NDArray[np.uint8]) -> Mask:
         return np.zeros((height, width), bool)
     score = np.where(sky, np.maximum(score, 0.3), np.minimum(score, -0.3))
     fine = guided_filter(colour[..., 0], grow(score, height, width, factor), 3, 2e-4)
-    mask = ndimage.binary_opening(fine > 0, np.ones((2, 2)))
+    mask = opened(fine > 0, 2)
     return without_specks(mask, height * width // 4000)
 
 
@@ -125,14 +125,14 @@ def _colour_score(colour: NDArray[np.float32], sky: Mask) -> NDArray[np.float32]
 
 def _from_top(candidate: Mask, rows: NDArray[np.float32]) -> Mask:
     """Parts of a candidate mask that reach the upper edge of the photo, small holes and specks removed."""
-    opened = ndimage.binary_opening(candidate, np.ones((3, 3)))
-    top = np.zeros_like(opened)
+    calm = opened(candidate, 3)
+    top = np.zeros_like(calm)
     top[: max(2, len(top) // 60)] = True
-    kept = parts_with(opened, top)
+    kept = parts_with(calm, top)
     # Sky seen through an arch or between masts: not connected, but no lower than the connected sky reaches.
     if kept.any():
         lowest = float(np.percentile(np.nonzero(kept)[0], 99)) / len(kept)
-        kept = kept | (opened & (rows < min(lowest, 0.6)))
+        kept = kept | (calm & (rows < min(lowest, 0.6)))
     kept = without_specks(kept, kept.size // 2000)
     return ~without_specks(~kept, kept.size // 1500)
 
