@@ -48,6 +48,18 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
     assert flatten_planes(noisy).tobytes() == flatten_planes(noisy).tobytes()
 
 
+def test_a_spot_in_a_corner_changes_little_elsewhere() -> None:
+    random, changed = np.random.default_rng(0), []
+    for _ in range(6):
+        bumps = ndimage.gaussian_filter(random.normal(size=(96, 128)), 3)
+        inverse = (corner()[0] * (1 + 0.04 * bumps / bumps.std())).astype(np.float32)
+        spotted = inverse.copy()
+        spotted[2:5, 2:5] *= 1.5
+        change = np.log(flatten_planes(spotted) / flatten_planes(inverse))[30:, 30:]
+        changed.append((np.abs(change) > 1e-3).mean())
+    assert np.mean(changed) < 0.2, changed
+
+
 def test_a_region_is_what_labelling_finds() -> None:
     random = np.random.default_rng(1)
     y, x = (np.arange(40, dtype=np.float32)[:, None] - 20) / 40, (np.arange(56, dtype=np.float32)[None] - 28) / 40

@@ -36,14 +36,16 @@ def flatten_planes(inverse: Map, tolerance: float = TOLERANCE, seed: int = 0) ->
     slope_x, slope_y, rough = _local_planes(inverse, x, y)
     free = np.ones(inverse.shape, bool)
     seeds = rough < tolerance
-    random = np.random.default_rng(seed)
+    order = np.random.default_rng(seed).permutation(inverse.size)
     result = inverse.astype(np.float32, copy=True)
     least = SMALLEST * inverse.size
-    for _ in range(MOST):
-        available = np.flatnonzero(seeds & free)
-        if available.size < least:
+    for turn in range(MOST):
+        available = (seeds & free).ravel()
+        if available.sum() < least:
             break
-        start, plane = _likeliest(inverse, x, y, (slope_x, slope_y), tolerance, available, random)
+        # By place, not by number among the available, or the last bit of one pixel would change all that follow.
+        places = np.roll(order, turn * order.size // MOST)
+        start, plane = _likeliest(inverse, x, y, (slope_x, slope_y), tolerance, places[available[places]])
         inside = region_of_plane(inverse, x, y, plane, tolerance, free, start)
         for _ in range(3):
             if inside.sum() < least:
@@ -80,13 +82,11 @@ def _local_planes(inverse: Map, x: Map, y: Map) -> tuple[Map, Map, Map]:
 
 
 def _likeliest(
-    inverse: Map, x: Map, y: Map, slopes: tuple[Map, Map], tolerance: float, available: NDArray[np.int64],
-    random: np.random.Generator,
-) -> tuple[int, NDArray[np.float64]]:  # fmt: skip
-    """Of some pixels among those available the one whose local plane fits most of the others, and that plane (3,)."""
+    inverse: Map, x: Map, y: Map, slopes: tuple[Map, Map], tolerance: float, available: NDArray[np.int64]
+) -> tuple[int, NDArray[np.float64]]:
+    """Of the first pixels of those available the one whose local plane fits most of the others, and that plane (3,)."""
     columns = inverse.shape[1]
-    sample = available[random.integers(available.size, size=_SAMPLE)]
-    picks = available[random.integers(available.size, size=_CANDIDATES)]
+    picks, sample = available[:_CANDIDATES], available[:_SAMPLE]
     i, j = np.divmod(picks, columns)
     a, b = slopes[0][i, j], slopes[1][i, j]
     planes = np.stack([a, b, inverse[i, j] - a * x[0, j] - b * y[i, 0]], axis=1)
