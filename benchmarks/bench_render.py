@@ -148,7 +148,7 @@ def guard_backward(renderer: TileRenderer, gaussians: Gaussians, camera: Camera,
     """How many times longer the backward blending kernel takes than the forward one."""
     seen = renderer.render(gaussians, camera, (0.0, 0.0, 0.0))
     lists = renderer._tile_lists(gaussians, camera, inverse=True)
-    where = (lists.records, lists.splats, lists.tile_starts, lists.row_order)
+    where = (lists.records, lists.splats, lists.tile_starts, lists.tile_order)
     rows = np.zeros((len(lists.splats), GRADIENT), np.float32)
     out, black = (seen.color, seen.depth, seen.alpha), np.zeros(3, np.float32)
     v = tuple(np.ones_like(part) for part in out)

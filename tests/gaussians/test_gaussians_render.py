@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numba
 import numpy as np
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 
 from openlyra.errors import InputError
 from openlyra.gaussians import Gaussians, contributions, render
-from openlyra.gaussians.render import BACKENDS
+from openlyra.gaussians.render import BACKENDS, recolorable
 from openlyra.gaussians.render_torch import render_dense
+from openlyra.gaussians.spherical_harmonics import C0
 from openlyra.geometry.camera import Camera
 
 BACKGROUND = (0.2, 0.5, 0.9)
@@ -93,6 +95,36 @@ def test_colour_depends_on_where_one_stands() -> None:
     front[2, 3], back[2, 3] = -2, 2
     reds = [render(g, Camera(pose, k, 17, 17)).color[8, 8, 0] for pose in (front, back)]
     np.testing.assert_allclose(reds, [0.99 * (0.5 + 0.2443), 0.99 * (0.5 - 0.2443)], atol=1e-3)
+
+
+@pytest.mark.parametrize("start", [0, 30])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_other_colours_render_as_a_scene_of_those_colours(backend: str, start: int) -> None:
+    scene, view = random_scene(7, sh_degree=1), camera(45, 70)
+    wanted = np.zeros((45, 70), bool)
+    wanted[20:23, 40:60] = True
+    recolored = recolorable(scene, view, start, wanted, backend)
+    for seed in range(3):
+        colors = np.random.default_rng(seed).uniform(-0.2, 1.2, (scene.count, 3)).astype(np.float32)
+        sh = scene.sh.copy()
+        sh[start:] = 0
+        sh[start:, 0] = (colors[start:] - 0.5) / C0
+        expected = render(replace(scene, sh=sh), view, backend=backend)
+        found = recolored(colors[start:])
+        for name in ("color", "alpha", "depth"):
+            np.testing.assert_allclose(getattr(found, name)[wanted], getattr(expected, name)[wanted], atol=1e-5)
+        assert expected.color[wanted].std() > 0.05
+        render(random_scene(8, 300), camera(30, 30))  # the renderer's buffers now hold something else
+
+
+def test_pixels_nobody_asked_for_may_stay_black() -> None:
+    scene, view = random_scene(7), camera(45, 70)
+    wanted = np.zeros((45, 70), bool)
+    wanted[20, 40] = True
+    found = recolorable(scene, view, 0, wanted)(np.ones((scene.count, 3), np.float32))
+    assert found.alpha[16:32, 32:48].min() > 0
+    found.alpha[16:32, 32:48] = 0
+    assert not found.alpha.any()
 
 
 def test_contributions_sum_to_alpha() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import ndimage
 
-from openlyra.gaussians.render import contributions, render
+from openlyra.gaussians.render import contributions, recolorable
 from openlyra.gaussians.spherical_harmonics import C0
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
@@ -31,7 +31,7 @@ def fit_colors(
     """Fit the base colours of the Gaussians from ``start`` on, which stand for the masked pixels in row-major order.
 
     Args:
-        scene: all Gaussians; those before ``start`` keep their colours but are rendered along.
+        scene: all Gaussians, of one colour from all sides; those before ``start`` keep theirs but are rendered along.
         camera: the image's camera.
         image: (H, W, 3) uint8.
         mask: (H, W) bool with ``scene.count - start`` pixels set.
@@ -40,14 +40,15 @@ def fit_colors(
         iterations: number of corrections.
     """
     target = image[mask].astype(np.float32) / 255.0
-    sh = scene.sh.copy()
     # One that lies hidden behind others cannot mend the pixel and must not try; nor one at the border of the mask,
     # where others share the pixel.
     settled = ndimage.binary_erosion(mask & ~fixed, iterations=2, border_value=1)[mask][:, None]
     step = 0.8 * settled * np.clip(4 * contributions(scene, camera)[start:, None] - 0.4, 0, 1)
+    colors = 0.5 + C0 * scene.sh[start:, 0]
+    recolored = recolorable(scene, camera, start, mask)
     for _ in range(iterations):
-        seen = render(scene, camera).color[mask]
-        colors = 0.5 + C0 * sh[start:, 0] + step * (target - seen)
-        sh[start:, 0] = (np.clip(colors, -OVERSHOOT, 1 + OVERSHOOT) - 0.5) / C0
-        scene = replace(scene, sh=sh)
-    return scene
+        mended = colors + step * (target - recolored(colors).color[mask])
+        colors = np.clip(mended, -OVERSHOOT, 1 + OVERSHOOT)
+    sh = scene.sh.copy()
+    sh[start:, 0] = (colors - 0.5) / C0
+    return replace(scene, sh=sh)

@@ -25,10 +25,16 @@ class RenderResult:
     """(H, W) in [0, 1]: how much of the background is covered."""
 
 
+Recolor = Callable[[np.ndarray], RenderResult]
+"""From colours (N - start, 3) of the Gaussians from `start` on, in place of their own, to what is seen over black."""
+
+
 class Renderer(Protocol):
     """What a backend offers."""
 
     def render(self, gaussians: Gaussians, camera: Camera, background: tuple[float, float, float]) -> RenderResult: ...
+
+    def recolorable(self, gaussians: Gaussians, camera: Camera, start: int, wanted: np.ndarray) -> Recolor: ...
 
     def contributions(self, gaussians: Gaussians, camera: Camera) -> np.ndarray: ...
 
@@ -58,6 +64,16 @@ def render(
     background or backend name.
     """
     return _backend(backend).render(gaussians, _single(camera), _rgb(background))
+
+
+def recolorable(gaussians: Gaussians, camera: Camera, start: int, wanted: np.ndarray, backend: str = "cpu") -> Recolor:
+    """For one camera and many colourings: only the blending is done again for each.
+
+    Args:
+        start: the first Gaussian whose colour changes; those before keep theirs.
+        wanted: (H, W) bool; other pixels may be drawn or stay 0.
+    """
+    return _backend(backend).recolorable(gaussians, _single(camera), start, wanted)
 
 
 def contributions(gaussians: Gaussians, camera: Camera, backend: str = "cpu") -> np.ndarray:

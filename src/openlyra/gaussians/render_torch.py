@@ -5,13 +5,13 @@ For small scenes, tests and gradients to compare with; memory grows with Gaussia
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from openlyra.gaussians.render import RenderResult
-from openlyra.gaussians.spherical_harmonics import degree_of, sh_basis
+from openlyra.gaussians.render import Recolor, RenderResult
+from openlyra.gaussians.spherical_harmonics import C0, degree_of, sh_basis
 from openlyra.gaussians.splat_rules import ALPHA_MAX, ALPHA_MIN, BLUR, NEAR, TANGENT_MARGIN, TRANSMITTANCE_MIN
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera
@@ -131,6 +131,17 @@ class TorchRenderer:
         """Colour, depth and alpha of one camera."""
         dense = self._dense(gaussians, camera, background)
         return RenderResult(*(getattr(dense, name).numpy().astype(np.float32) for name in ("color", "depth", "alpha")))
+
+    def recolorable(self, gaussians: Gaussians, camera: Camera, start: int, wanted: np.ndarray) -> Recolor:
+        """A function from colours (N - start, 3) to what the camera sees, over black."""
+
+        def recolored(colors: np.ndarray) -> RenderResult:
+            sh = gaussians.sh.copy()
+            sh[start:] = 0
+            sh[start:, 0] = (colors - 0.5) / C0
+            return self.render(replace(gaussians, sh=sh), camera, (0.0, 0.0, 0.0))
+
+        return recolored
 
     def contributions(self, gaussians: Gaussians, camera: Camera) -> np.ndarray:
         """(N,) float32 sums of compositing weight."""

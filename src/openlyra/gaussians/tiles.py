@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numba
 import numpy as np
 
-from openlyra.gaussians.render import RenderResult
+from openlyra.gaussians.render import Recolor, RenderResult
 from openlyra.gaussians.tiles_bin import count_per_splat, count_per_tile, fill_tiles, sort_by_depth, sum_per_splat
-from openlyra.gaussians.tiles_layout import RECORD, TILE
+from openlyra.gaussians.tiles_layout import BLUE, RECORD, RED, TILE
 from openlyra.gaussians.tiles_project import pack_camera, project
 from openlyra.gaussians.tiles_project_backward import CHUNK, POSE, project_backward
 from openlyra.gaussians.tiles_raster import blend, weigh
@@ -49,8 +49,8 @@ class TileLists:
     """(I,) int32 Gaussian indices, tile after tile, nearest first."""
     tile_starts: np.ndarray
     """(tiles + 1,) int64 into splats."""
-    row_order: np.ndarray
-    """(tile rows,) int32: the order in which rows of tiles are worked on."""
+    tile_order: np.ndarray
+    """(tiles,) int32: the order in which tiles are worked on."""
     splat_starts: np.ndarray
     """(N + 1,) int64 into positions; empty unless the inverse was asked for."""
     positions: np.ndarray
@@ -95,12 +95,30 @@ class TileRenderer:
         with self._lock:
             return self._blend(self._tile_lists(gaussians, camera, inverse=False), camera, background)
 
+    def recolorable(self, gaussians: Gaussians, camera: Camera, start: int, wanted: np.ndarray) -> Recolor:
+        """A function from the colours of the last Gaussians to what the camera sees; nothing is projected or sorted
+        again for it."""
+        with self._lock:
+            lists = self._tile_lists(gaussians, camera, inverse=False)
+            self._call = call = object()
+        asked = _tiles_with(wanted)
+
+        def recolored(colors: np.ndarray) -> RenderResult:
+            with self._lock:
+                # As in `backward` below.
+                known = lists if self._call is call else self._tile_lists(gaussians, camera, inverse=False)
+                known.records[start:, RED : BLUE + 1] = np.maximum(colors, 0)
+                some = replace(known, tile_order=known.tile_order[asked[known.tile_order]])
+                return self._blend(some, camera, (0.0, 0.0, 0.0))
+
+        return recolored
+
     def _blend(self, lists: TileLists, camera: Camera, background: tuple[float, float, float]) -> RenderResult:
         start = time.perf_counter()
-        color = np.empty((camera.height, camera.width, 3), np.float32)
-        depth, alpha = (np.empty((camera.height, camera.width), np.float32) for _ in range(2))
+        color = np.zeros((camera.height, camera.width, 3), np.float32)
+        depth, alpha = (np.zeros((camera.height, camera.width), np.float32) for _ in range(2))
         back = np.asarray(background, dtype=np.float32)
-        blend(lists.records, lists.splats, lists.tile_starts, lists.row_order, back, color, depth, alpha)
+        blend(lists.records, lists.splats, lists.tile_starts, lists.tile_order, back, color, depth, alpha)
         self._raster_took(start)
         return RenderResult(color, depth, alpha)
 
@@ -126,7 +144,7 @@ class TileRenderer:
     ) -> SceneGradients:
         start = time.perf_counter()
         rows = self._buffer("gradients", (len(lists.splats), GRADIENT), np.float32)
-        where = (lists.records, lists.splats, lists.tile_starts, lists.row_order)
+        where = (lists.records, lists.splats, lists.tile_starts, lists.tile_order)
         blend_backward(*where, result.color, result.depth, result.alpha, *v, rows)
         rastered = time.perf_counter()
         arrays = (gaussians.means, gaussians.quaternions, gaussians.scales, gaussians.sh)
@@ -146,7 +164,8 @@ class TileRenderer:
             lists = self._tile_lists(gaussians, camera, inverse=True)
             start = time.perf_counter()
             weights = self._buffer("weights", (len(lists.splats),), np.float32)
-            weigh(lists.records, lists.splats, lists.tile_starts, lists.row_order, camera.height, camera.width, weights)
+            where = (lists.records, lists.splats, lists.tile_starts, lists.tile_order)
+            weigh(*where, camera.height, camera.width, weights)
             sums = np.empty(gaussians.count, np.float32)
             sum_per_splat(weights, lists.splat_starts, lists.positions, sums)
             self._raster_took(start)
@@ -177,7 +196,7 @@ class TileRenderer:
         fill_tiles(tiles, order, visible, columns, places, splats, positions, splat_starts)
         binned = time.perf_counter()
         self.times = StageTimes((projected - start) * 1e3, (binned - projected) * 1e3, 0.0)
-        return TileLists(records, splats, tile_starts, _spread(rows), splat_starts, positions)
+        return TileLists(records, splats, tile_starts, _spread(rows, columns), splat_starts, positions)
 
     def _buffer(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         """An uninitialised array that starts on a cache line; it grows but never shrinks."""
@@ -199,6 +218,14 @@ def shared_renderer() -> TileRenderer:
     return TileRenderer()
 
 
-def _spread(rows: int) -> np.ndarray:
-    """Rows of tiles in an order whose every stretch covers the whole image, so that each thread has as much to do."""
-    return np.argsort(np.arange(rows) * _GOLDEN % 1.0, kind="stable").astype(np.int32)
+def _spread(rows: int, columns: int) -> np.ndarray:
+    """Tiles in an order whose every stretch covers the whole image, so that each thread has as much to do."""
+    spread = np.argsort(np.arange(rows) * _GOLDEN % 1.0, kind="stable")
+    return (spread[:, None] * columns + np.arange(columns)).ravel().astype(np.int32)
+
+
+def _tiles_with(wanted: np.ndarray) -> np.ndarray:
+    """(tiles,) bool: those with a pixel of (H, W)."""
+    height, width = wanted.shape
+    padded = np.pad(wanted, ((0, -height % TILE), (0, -width % TILE)))
+    return padded.reshape(padded.shape[0] // TILE, TILE, -1, TILE).any((1, 3)).ravel()

@@ -129,19 +129,20 @@ def finished_up_to(state, stride, cursor):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, **FAST)
-def blend(records, splats, tile_starts, row_order, background, color, depth, alpha):  # type: ignore[no-untyped-def]
-    """Fill colour (H, W, 3), expected depth (H, W) and alpha (H, W); row_order says which row of tiles comes when."""
+def blend(records, splats, tile_starts, tile_order, background, color, depth, alpha):  # type: ignore[no-untyped-def]
+    """Fill colour (H, W, 3), expected depth (H, W) and alpha (H, W) of the tiles (T,) of tile_order."""
     height, width = alpha.shape
     tile_columns = (width + TILE - 1) // TILE
-    for job in prange(row_order.shape[0] * tile_columns):
-        tile_row, tile_column = row_order[job // tile_columns], job % tile_columns
+    for job in prange(tile_order.shape[0]):
+        tile = tile_order[job]
+        tile_row, tile_column = tile // tile_columns, tile % tile_columns
         top, left = tile_row * TILE, tile_column * TILE
         rows, columns = min(TILE, height - top), min(TILE, width - left)
         x0, y0 = f4(left) + HALF, f4(top) + HALF
         state = np.empty(BLOCKS * _BLEND_STATE, f4)
         start_tile(state, _BLEND_STATE, rows, columns)
-        cursor, end = 0, tile_starts[tile_row * tile_columns + tile_column + 1]
-        for k in range(tile_starts[tile_row * tile_columns + tile_column], end):
+        cursor, end = 0, tile_starts[tile + 1]
+        for k in range(tile_starts[tile], end):
             prefetch_record(records, np.int64(splats[min(k + _AHEAD, end - 1)]))
             cursor = finished_up_to(state, _BLEND_STATE, cursor)
             if cursor == BLOCKS * LANES:
@@ -177,17 +178,18 @@ def blend(records, splats, tile_starts, row_order, background, color, depth, alp
 
 
 @njit(parallel=True, **FAST)
-def weigh(records, splats, tile_starts, row_order, height, width, weights):  # type: ignore[no-untyped-def]
+def weigh(records, splats, tile_starts, tile_order, height, width, weights):  # type: ignore[no-untyped-def]
     """weights[k] = sum over the tile's pixels of the compositing weight of intersection k, blended as in `blend`."""
     tile_columns = (width + TILE - 1) // TILE
-    for job in prange(row_order.shape[0] * tile_columns):
-        tile_row, tile_column = row_order[job // tile_columns], job % tile_columns
+    for job in prange(tile_order.shape[0]):
+        tile = tile_order[job]
+        tile_row, tile_column = tile // tile_columns, tile % tile_columns
         top, left = tile_row * TILE, tile_column * TILE
         x0, y0 = f4(left) + HALF, f4(top) + HALF
         state = np.empty(BLOCKS * _WEIGH_STATE, f4)
         start_tile(state, _WEIGH_STATE, min(TILE, height - top), min(TILE, width - left))
-        cursor, end = 0, tile_starts[tile_row * tile_columns + tile_column + 1]
-        for k in range(tile_starts[tile_row * tile_columns + tile_column], end):
+        cursor, end = 0, tile_starts[tile + 1]
+        for k in range(tile_starts[tile], end):
             weights[k] = ZERO
             cursor = finished_up_to(state, _WEIGH_STATE, cursor)
             if cursor == BLOCKS * LANES:

@@ -93,21 +93,22 @@ def _store_gradient(gradients, k, sums, records, g, b, opacity):  # type: ignore
 
 @njit(parallel=True, **FAST)
 def blend_backward(  # type: ignore[no-untyped-def]
-    records, splats, tile_starts, row_order, color, depth, alpha, v_color, v_depth, v_alpha, gradients
+    records, splats, tile_starts, tile_order, color, depth, alpha, v_color, v_depth, v_alpha, gradients
 ):
     """Fill gradients (I, GRADIENT) from the outputs of `blend` and the loss's gradients by them (v_...)."""
     height, width = alpha.shape
     tile_columns = (width + TILE - 1) // TILE
-    for job in prange(row_order.shape[0] * tile_columns):
-        tile_row, tile_column = row_order[job // tile_columns], job % tile_columns
+    for job in prange(tile_order.shape[0]):
+        tile = tile_order[job]
+        tile_row, tile_column = tile // tile_columns, tile % tile_columns
         top, left = tile_row * TILE, tile_column * TILE
         rows, columns = min(TILE, height - top), min(TILE, width - left)
         x0, y0 = f4(left) + HALF, f4(top) + HALF
         state, sums = np.empty(BLOCKS * _STATE, f4), np.empty(SUMS * LANES, f4)
         start_tile(state, _STATE, rows, columns)
         _load_gradients(state, top, left, rows, columns, color, depth, alpha, v_color, v_depth, v_alpha)
-        cursor, end = 0, tile_starts[tile_row * tile_columns + tile_column + 1]
-        for k in range(tile_starts[tile_row * tile_columns + tile_column], end):
+        cursor, end = 0, tile_starts[tile + 1]
+        for k in range(tile_starts[tile], end):
             prefetch_record(records, np.int64(splats[min(k + _AHEAD, end - 1)]))
             cursor = finished_up_to(state, _STATE, cursor)
             if cursor == BLOCKS * LANES:
