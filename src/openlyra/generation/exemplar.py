@@ -9,6 +9,7 @@ seen from the path, so nothing flickers and a place revisited looks the same.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -129,16 +130,15 @@ class ExemplarGenerator:
         What is hardly known at all waits until its neighbours are complete: there is nothing in it to continue."""
         candidates = sorted({*window[:: self.settings.candidate_step], window[-1]})
         holes = {index: 1.0 for index in candidates}
+
+        def hole(index: int) -> float:
+            return float((surfaces.look(start.trajectory[index]).alpha < KNOWN_ALPHA).mean())
+
         while True:
             done = set(store.memory_indices()[1:])
-            open_candidates = [i for i in candidates if holes[i] > self.settings.tolerated_hole and i not in done]
-            for index in open_candidates:
-                holes[index] = float((surfaces.look(start.trajectory[index]).alpha < KNOWN_ALPHA).mean())
-            wanting = [i for i in open_candidates if holes[i] > self.settings.tolerated_hole]
-            if not wanting:
+            worst = next_to_complete([i for i in candidates if i not in done], holes, hole, self.settings)
+            if worst is None:
                 return
-            linked = [i for i in wanting if holes[i] <= self.settings.largest_hole]
-            worst = max(linked, key=lambda i: (holes[i], i)) if linked else min(wanting, key=lambda i: (holes[i], i))
             self._complete(worst, start, store, surfaces, frames)
             holes[worst] = 0.0
 
@@ -161,6 +161,33 @@ class ExemplarGenerator:
         if unknown > self.settings.tolerated_hole and index not in store.memory_indices()[1:]:
             look = self._complete(index, start, store, surfaces, frames)
         return to_bytes(close_cracks(look))
+
+
+def next_to_complete(
+    candidates: Sequence[int], holes: dict[int, float], hole: Callable[[int], float], settings: ExemplarSettings
+) -> int | None:
+    """The candidate that reveals most, None if none reveals more than is tolerated.
+
+    Args:
+        holes: unknown part of each candidate's view as last measured, 1 if never; brought up to date where it matters.
+            Holes only shrink, so the rest need not be measured again.
+        hole: measures one.
+    """
+    fresh: set[int] = set()
+    while wanting := [i for i in candidates if holes[i] > settings.tolerated_hole]:
+        apart = [i for i in wanting if holes[i] > settings.largest_hole]
+        linked = [i for i in wanting if holes[i] <= settings.largest_hole]
+        if unsure := [i for i in apart if i not in fresh]:
+            pick = unsure[0]  # perhaps linked by now
+        elif linked:
+            pick = max(linked, key=lambda i: (holes[i], i))
+        else:
+            pick = min(apart, key=lambda i: (holes[i], i))
+        if pick in fresh:
+            return pick
+        holes[pick] = hole(pick)
+        fresh.add(pick)
+    return None
 
 
 def complete_view(
