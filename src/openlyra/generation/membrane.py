@@ -8,34 +8,6 @@ from scipy import ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
 
-@njit(cache=True)
-def _relax_row(values, hole, out, y):  # type: ignore[no-untyped-def]
-    """One row of `_relax`."""
-    height, width, channels = values.shape
-    for x in range(width):
-        if not hole[y, x]:
-            continue
-        count = 0
-        for c in range(channels):
-            out[y, x, c] = 0.0
-        for k in range(4):
-            ny = y + (1 if k == 0 else (-1 if k == 1 else 0))
-            nx = x + (1 if k == 2 else (-1 if k == 3 else 0))
-            if 0 <= ny < height and 0 <= nx < width:
-                count += 1
-                for c in range(channels):
-                    out[y, x, c] += values[ny, nx, c]
-        for c in range(channels):
-            out[y, x, c] /= count
-
-
-@njit(parallel=True, cache=True)
-def _relax(values: np.ndarray, hole: np.ndarray, out: np.ndarray) -> None:
-    """One Jacobi step of Laplace's equation with free image borders, on (H, W, C)."""
-    for row in prange(values.shape[0]):
-        _relax_row(values, hole, out, np.int64(row))  # a parallel index is unsigned, and y - 1 would wrap around
-
-
 def membrane(values: np.ndarray, hole: np.ndarray, steps: int = 24) -> np.ndarray:
     """Fill the hole with the (nearly) harmonic function that meets its border, coarse to fine with relaxation.
 
@@ -45,36 +17,14 @@ def membrane(values: np.ndarray, hole: np.ndarray, steps: int = 24) -> np.ndarra
         steps: relaxation steps a level.
     """
     flat = values.ndim == 2
-    field = np.ascontiguousarray(values[..., None] if flat else values, np.float32)
-    if hole.all():
-        return np.zeros_like(values)
+    field = np.array(values[..., None] if flat else values, np.float32, order="C")
     if hole.any():
-        field = _membrane_level(field, hole, steps)
+        _fill(field, np.ascontiguousarray(hole), steps)
     return field[..., 0] if flat else field
 
 
-def _membrane_level(field: np.ndarray, hole: np.ndarray, steps: int) -> np.ndarray:
-    height, width = hole.shape
-    field = np.where(hole[..., None], 0, field).astype(np.float32)
-    if min(height, width) >= 4 and hole.any():
-        pad = ((0, height % 2), (0, width % 2))
-        weight = np.pad((~hole).astype(np.float32), pad).reshape((height + 1) // 2, 2, (width + 1) // 2, 2)
-        total = weight.sum((1, 3))
-        padded = np.pad(field, (*pad, (0, 0))).reshape((height + 1) // 2, 2, (width + 1) // 2, 2, -1)
-        coarse = padded.sum((1, 3)) / np.maximum(total, 1)[..., None]
-        coarse = _membrane_level(coarse, total == 0, steps)
-        guess = coarse[np.arange(height) // 2][:, np.arange(width) // 2]
-        field = np.where(hole[..., None], guess, field)
-    other = field.copy()
-    for _ in range(steps):
-        _relax(field, hole, other)
-        field, other = other, field
-    return field
-
-
 def membranes(values: np.ndarray, hole: np.ndarray, steps: int = 24) -> np.ndarray:
-    """`membrane` of many small pictures (F, H, W, C) float32 with holes (F, H, W), bit for bit, without its overhead: a
-    picture is one loop on one thread."""
+    """`membrane` of many pictures (F, H, W, C) with holes (F, H, W), as many at a time as there are threads."""
     filled = np.ascontiguousarray(values, np.float32).copy()
     _fill_all(filled, np.ascontiguousarray(hole), steps)
     return filled
@@ -125,13 +75,37 @@ def _fill(field, hole, steps):  # type: ignore[no-untyped-def]
                 for x in range(gone.shape[1]):
                     if gone[y, x]:
                         values[y, x] = fields[level + 1][y // 2, x // 2]
-        other = values.copy()
+        places, other = np.flatnonzero(gone), values.copy()
         for _ in range(steps):
-            for y in range(gone.shape[0]):
-                _relax_row(values, gone, other, y)
+            _relax(values, places, other)
             values, other = other, values
         fields[level] = values
     field[:] = fields[0]
+
+
+@njit(cache=True)
+def _relax(values, places, out):  # type: ignore[no-untyped-def]
+    """One Jacobi step of Laplace's equation with free image borders, on the flat places of (H, W, C)."""
+    height, width, channels = values.shape
+    for place in places:
+        y, x = place // width, place % width
+        if 0 < y < height - 1 and 0 < x < width - 1:
+            for c in range(channels):
+                total = values[y + 1, x, c] + values[y - 1, x, c] + values[y, x + 1, c] + values[y, x - 1, c]
+                out[y, x, c] = total * np.float32(0.25)
+            continue
+        count = 0
+        for c in range(channels):
+            out[y, x, c] = 0.0
+        for k in range(4):
+            ny = y + (1 if k == 0 else (-1 if k == 1 else 0))
+            nx = x + (1 if k == 2 else (-1 if k == 3 else 0))
+            if 0 <= ny < height and 0 <= nx < width:
+                count += 1
+                for c in range(channels):
+                    out[y, x, c] += values[ny, nx, c]
+        for c in range(channels):
+            out[y, x, c] /= count
 
 
 def plate(values: np.ndarray, known: np.ndarray, wanted: np.ndarray, stiffness: float = 4.0) -> np.ndarray:
