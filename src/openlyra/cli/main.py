@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -15,59 +18,70 @@ from openlyra.errors import OpenLyraError
 DESCRIPTION = "One photo to a world you can walk through: video, 3D Gaussian scene and a page, on a laptop CPU."
 
 
-def commands() -> tyro.extras.SubcommandApp:
-    """All commands; their options are generated from their dataclasses."""
-    from openlyra.cli.convert import ConvertCommand
-    from openlyra.cli.create import CreateCommand
-    from openlyra.cli.doctor import DoctorCommand
-    from openlyra.cli.evaluate import EvaluateDepthCommand, EvaluateReconstructionCommand, EvaluateRunCommand
-    from openlyra.cli.evaluate_world import EvaluateWorldCommand
-    from openlyra.cli.info import InfoCommand
-    from openlyra.cli.merge import MergeCommand
-    from openlyra.cli.mesh import MeshCommand
-    from openlyra.cli.models import models_app
-    from openlyra.cli.reconstruct import ReconstructCommand
-    from openlyra.cli.render import RenderCommand
-    from openlyra.cli.train import (
-        TrainCheckCommand,
-        TrainDepthCommand,
-        TrainDistilCommand,
-        TrainImportCommand,
-        TrainPackCommand,
-        TrainShardCommand,
-        TrainWorldCommand,
-    )
-    from openlyra.cli.view import ViewCommand
-    from openlyra.cli.worlds import WorldsMakeCommand, WorldsShowCommand
+COMMANDS: dict[str, Any] = {
+    "create": "create.CreateCommand",
+    "render": "render.RenderCommand",
+    "view": "view.ViewCommand",
+    "convert": "convert.ConvertCommand",
+    "reconstruct": "reconstruct.ReconstructCommand",
+    "merge": "merge.MergeCommand",
+    "mesh": "mesh.MeshCommand",
+    "info": "info.InfoCommand",
+    "doctor": "doctor.DoctorCommand",
+    "evaluate": {
+        "run": "evaluate.EvaluateRunCommand",
+        "reconstruction": "evaluate.EvaluateReconstructionCommand",
+        "depth": "evaluate.EvaluateDepthCommand",
+        "world": "evaluate_world.EvaluateWorldCommand",
+    },
+    "models": {
+        "list": "models.ListCommand",
+        "fetch": "models.FetchCommand",
+        "verify": "models.VerifyCommand",
+        "convert": "models.ConvertCommand",
+        "plan": "models.PlanCommand",
+        "selftest": "models.SelftestCommand",
+    },
+    "train": {
+        "depth": "train.TrainDepthCommand",
+        "world": "train.TrainWorldCommand",
+        "distil": "train.TrainDistilCommand",
+        "pack": "train.TrainPackCommand",
+        "import": "train.TrainImportCommand",
+        "shard": "train.TrainShardCommand",
+        "check": "train.TrainCheckCommand",
+    },
+    "worlds": {"make": "worlds.WorldsMakeCommand", "show": "worlds.WorldsShowCommand"},
+}
+"""Where each command is: file and class in this package, or more commands."""
 
+
+def commands(given: Sequence[str], table: dict[str, Any] | None = None) -> tyro.extras.SubcommandApp:
+    """The command that is asked for, whose options are generated from its dataclass, and the mere names of all others:
+    importing every command takes seconds."""
     app = tyro.extras.SubcommandApp()
-    for name, command in {
-        "create": CreateCommand, "render": RenderCommand, "view": ViewCommand, "convert": ConvertCommand,
-        "reconstruct": ReconstructCommand, "merge": MergeCommand, "mesh": MeshCommand, "info": InfoCommand,
-        "doctor": DoctorCommand,
-    }.items():  # fmt: skip
-        app.command(name=name)(command)
-    evaluate = tyro.extras.SubcommandApp()
-    evaluate.command(name="run")(EvaluateRunCommand)
-    evaluate.command(name="reconstruction")(EvaluateReconstructionCommand)
-    evaluate.command(name="depth")(EvaluateDepthCommand)
-    evaluate.command(name="world")(EvaluateWorldCommand)
-    app.command(evaluate, name="evaluate")
-    app.command(models_app(), name="models")
-    train = tyro.extras.SubcommandApp()
-    train.command(name="depth")(TrainDepthCommand)
-    train.command(name="world")(TrainWorldCommand)
-    train.command(name="distil")(TrainDistilCommand)
-    train.command(name="pack")(TrainPackCommand)
-    train.command(name="import")(TrainImportCommand)
-    train.command(name="shard")(TrainShardCommand)
-    train.command(name="check")(TrainCheckCommand)
-    app.command(train, name="train")
-    worlds = tyro.extras.SubcommandApp()
-    worlds.command(name="make")(WorldsMakeCommand)
-    worlds.command(name="show")(WorldsShowCommand)
-    app.command(worlds, name="worlds")
+    asked, rest = (given[0], given[1:]) if given else ("", ())
+    for name, entry in (COMMANDS if table is None else table).items():
+        if isinstance(entry, dict):
+            app.command(commands(rest if name == asked else (), entry), name=name)
+        else:
+            app.command(name=name)((_class if name == asked else _mere_name)(*entry.split(".")))
     return app
+
+
+def _class(file: str, name: str) -> Any:
+    return getattr(import_module(f"{__package__}.{file}"), name)
+
+
+def _mere_name(file: str, name: str) -> Callable[[], None]:
+    """Something with a command's description and no options, without importing it."""
+
+    def command() -> None: ...
+
+    tree = ast.parse((Path(__file__).parent / f"{file}.py").read_text(encoding="utf-8"))
+    found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    command.__doc__ = ast.get_docstring(found)
+    return command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +106,7 @@ def _one_line(others: Callable[..., None]) -> Callable[..., None]:
 
 def _run(given: Sequence[str]) -> int:
     try:
-        command = commands().cli(prog="openlyra", description=DESCRIPTION, args=given)
+        command = commands(given).cli(prog="openlyra", description=DESCRIPTION, args=given)
         return int(command.run())
     except OpenLyraError as error:
         return _fail(str(error), given)

@@ -297,14 +297,3 @@ def frame_size(text: str) -> tuple[int, int]:
     if len(parts) != 2 or not all(part.isdecimal() and len(part) < 6 for part in parts):
         raise InputError(f"--size {text}: give height x width in pixels, such as 480x832")
     return int(parts[0]), int(parts[1])
-
-
-def models_app() -> tyro.extras.SubcommandApp:
-    """The commands of this group."""
-    app = tyro.extras.SubcommandApp()
-    for name, command in {
-        "list": ListCommand, "fetch": FetchCommand, "verify": VerifyCommand, "convert": ConvertCommand,
-        "plan": PlanCommand, "selftest": SelftestCommand,
-    }.items():  # fmt: skip
-        app.command(name=name)(command)
-    return app
