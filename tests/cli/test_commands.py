@@ -40,7 +40,11 @@ def test_every_command_is_there_and_described(path: tuple[str, ...], entry: str)
     ],
 )
 def test_asking_for_help_loads_little(words: list[str], heavy: tuple[str, ...]) -> None:
-    code = f"import sys\nfrom openlyra.cli.main import main\ntry: main({words})\n"
-    code += f"except SystemExit as end: code = end.code\nprint('loaded', code, [name for name in {heavy} if name in sys.modules])"
+    code = f"""
+import sys
+from openlyra.cli.main import main
+try: main({words})
+except SystemExit as end: print('loaded', end.code, [name for name in {heavy} if name in sys.modules])
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "loaded 0 []", done.stdout[-500:] + done.stderr
