@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from openlyra.depth.filters import grow, guided_filter, opened, opponent, shrink
+from openlyra.depth.filters import dilated, eroded, grow, guided_filter, opened, opponent, shrink
 from openlyra.depth.filters_numba import box_mean
 
 
@@ -23,12 +23,15 @@ def test_the_quick_mean_is_that_of_scipy(size: tuple[int, int], radius: int) -> 
     np.testing.assert_allclose(box_mean(values, radius), plain, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_the_quick_opening_is_that_of_scipy(size: int) -> None:
-    random = np.random.default_rng(0)
-    for share in (0.6, 0.9, 1.0):
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_the_quick_masks_are_those_of_scipy(size: int) -> None:
+    random, square = np.random.default_rng(0), np.ones((size, size))
+    for share in (0.01, 0.6, 0.95, 1.0):
         mask = random.random((23, 31)) < share
-        np.testing.assert_array_equal(opened(mask, size), ndimage.binary_opening(mask, np.ones((size, size))))
+        np.testing.assert_array_equal(opened(mask, size), ndimage.binary_opening(mask, square))
+        if size % 2:
+            np.testing.assert_array_equal(eroded(mask, size), ndimage.binary_erosion(mask, square))
+            np.testing.assert_array_equal(dilated(mask, size), ndimage.binary_dilation(mask, square))
 
 
 def test_opponent_colours_of_any_memory_layout() -> None:

@@ -70,10 +70,26 @@ def guided_filter(guide: NDArray[np.float32], values: Map, radius: int, epsilon:
     return np.asarray(box_mean(slope, radius) * guide + box_mean(mean_v - slope * mean_g, radius))
 
 
+def eroded(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Pixels (H, W) whose size x size neighbourhood, odd, is all in the mask, nothing being outside.
+
+    This and the two below do what SciPy does, ten times as fast.
+    """
+    return _joined(np.pad(mask, size // 2), size, np.logical_and)
+
+
+def dilated(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Pixels (H, W) with a pixel of the mask in their size x size neighbourhood, odd."""
+    return _joined(np.pad(mask, size // 2), size, np.logical_or)
+
+
 def opened(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-    """Opening (H, W) by size x size pixels, nothing being outside: ten times as fast as SciPy's."""
-    grown = np.pad(mask, size - 1)
-    for join in (np.logical_and, np.logical_or):
-        grown = reduce(join, [grown[k : len(grown) - size + 1 + k] for k in range(size)])
-        grown = reduce(join, [grown[:, k : grown.shape[1] - size + 1 + k] for k in range(size)])
-    return grown
+    """What size x size squares inside the mask (H, W) cover."""
+    return _joined(_joined(np.pad(mask, size - 1), size, np.logical_and), size, np.logical_or)
+
+
+def _joined(mask: NDArray[np.bool_], size: int, join: np.ufunc) -> NDArray[np.bool_]:
+    """All size x size windows of (H, W) as one pixel each."""
+    rows, columns = mask.shape[0] - size + 1, mask.shape[1] - size + 1
+    mask = reduce(join, [mask[k : k + rows] for k in range(size)])
+    return reduce(join, [mask[:, k : k + columns] for k in range(size)])

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from openlyra.depth.filters import opponent
+from openlyra.depth.filters import dilated, opponent
 from openlyra.depth.flood import cheapest_way_out
 
 Map = NDArray[np.float32]
@@ -87,7 +87,7 @@ def find_transitions(inverse: Map, reach: float) -> NDArray[np.bool_]:
     steady = np.minimum(ndimage.grey_opening(slope, (1, size)), ndimage.grey_opening(slope, (size, 1)))
     high, low = ndimage.maximum_filter(q, size), ndimage.minimum_filter(q, size)
     steep = slope - STEEPER * steady > 0.03 * (JUMP - 1) * q
-    rim = ndimage.binary_dilation(steep & (high > JUMP * low), np.ones((3, 3)))
+    rim = dilated(steep & (high > JUMP * low), 3)
     return np.asarray(rim.repeat(stride, 0).repeat(stride, 1)[:rows, :columns])
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -117,10 +118,18 @@ class ExemplarGenerator:
             advance("explore", first, total)
             self._explore(range(first, last), start, store, surfaces, frames)
         advance("explore", total, total)
-        for index in range(total):
-            if not store.has_frame(index):
-                store.write_frame(index, self._frame(index, start, store, surfaces, frames))
-            advance("frames", index + 1, total)
+        with ThreadPoolExecutor(1) as beside:
+            written: Future[None] | None = None
+            for index in range(total):
+                if not store.has_frame(index):
+                    picture = self._frame(index, start, store, surfaces, frames)
+                    if written:
+                        written.result()
+                    # A picture is packed while the next is drawn.
+                    written = beside.submit(store.write_frame, index, picture)
+                advance("frames", index + 1, total)
+            if written:
+                written.result()
 
     def _explore(
         self, window: range, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]

@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit, prange
 from scipy import ndimage
 
+from openlyra.depth.filters import dilated, eroded
+
 RADIUS = 3
 PATCH_PIXELS = np.float32((2 * RADIUS + 1) ** 2)
 FAR_COST = np.float32(1e30)
@@ -200,7 +202,7 @@ def _halve(image: GuidedImage, known: np.ndarray) -> tuple[GuidedImage, np.ndarr
 
 def _copyable(mask: np.ndarray) -> np.ndarray:
     """Centres whose whole patch may be copied."""
-    return ndimage.binary_erosion(mask, np.ones((2 * RADIUS + 1,) * 2), border_value=0)
+    return eroded(mask, 2 * RADIUS + 1)
 
 
 def _start_field(target: GuidedImage, source: GuidedImage, ok: np.ndarray, seed: int) -> np.ndarray:
@@ -248,7 +250,7 @@ def _nearest_known(hole: np.ndarray) -> np.ndarray:
 def _synthesise(target, source, ok, field, rounds, seed, settings):
     """Match-and-vote rounds at one level. Returns the painted colours and the matches."""
     hole = target.mask
-    todo = ndimage.binary_dilation(hole, np.ones((2 * RADIUS + 1,) * 2))
+    todo = dilated(hole, 2 * RADIUS + 1)
     weight = _confidence(hole)
     color = target.color.copy()
     places = np.argwhere(ok).astype(np.int32)
@@ -311,7 +313,7 @@ def paint(
 
 def _with_votes(target: GuidedImage, source: GuidedImage, field: np.ndarray) -> GuidedImage:
     """The target with the hole repainted from matches that came from the coarser level."""
-    todo = ndimage.binary_dilation(target.mask, np.ones((2 * RADIUS + 1,) * 2))
+    todo = dilated(target.mask, 2 * RADIUS + 1)
     color = target.color.copy()
     even = np.zeros(target.mask.shape, np.float32)
     _vote(todo, target.mask, source.color, field, even, np.ones_like(even), np.zeros(1, np.float32), color)
