@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from openlyra.depth.filters import dilated
 from openlyra.generation.copy_maps import Copies, Motion, Target, copies, motions
 from openlyra.generation.membrane import nearest_labels
 from openlyra.generation.seams import blend
@@ -112,15 +113,16 @@ def _paint(
     full = np.kron(labels, np.ones((cell, cell), np.int32))[:height, :width]
     painted = target.color.copy()
     sampled: dict[int, np.ndarray] = {}
-    everywhere = np.moveaxis(np.indices((height, width)), 0, -1)
     bad = np.zeros(target.hole.shape, bool)
     for label in np.unique(full[target.hole]):
-        found = copies(target, photo, [moved[label]], everywhere)
-        layer = _sample(source, found.places[0])
-        sampled[int(label)] = layer
         mine = target.hole & (full == label)
+        # Blending looks one pixel beyond.
+        rows, columns = np.nonzero(dilated(mine, 3))
+        found = copies(target, photo, [moved[label]], np.stack([rows, columns], -1)[None])
+        sampled[int(label)] = layer = np.zeros((height, width, 3), np.float32)
+        layer[rows, columns] = _sample(source, found.places[0, 0])
         painted[mine] = layer[mine]
-        bad |= mine & (~found.ok[0] | (found.cost[0] > 0.9))
+        bad[rows, columns] |= mine[rows, columns] & (~found.ok[0, 0] | (found.cost[0, 0] > 0.9))
     if bad.any():
         rows, columns = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
         painted = np.where(bad[..., None], painted[rows, columns], painted)
