@@ -136,9 +136,7 @@ def _reach(seeds: np.ndarray, outline: np.ndarray | None, places: np.ndarray) ->
 def _continue_surface(depth: np.ndarray, seeds: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Inverse depth of one surface continued from its seeds into the wanted pixels. (H, W) float64, valid in
     ``wanted``."""
-    rows, columns = np.nonzero(seeds | wanted)
-    top, left = max(rows.min() - 1, 0), max(columns.min() - 1, 0)
-    window = (slice(top, rows.max() + 2), slice(left, columns.max() + 2))
+    window = _window(seeds | wanted, 1)
     inverse = np.where(seeds[window], 1.0 / depth[window], 0.0)
     given, hole = seeds[window], wanted[window]
     cell = max(1, int(np.ceil(max(hole.shape[0] / PLATE_HEIGHT, np.sqrt(hole.sum() / 6000)))))
@@ -180,8 +178,18 @@ def _smooth_labels(labels: np.ndarray, hole: np.ndarray) -> np.ndarray:
     present = np.unique(labels[hole])
     if len(present) < 2:
         return labels
-    shares = np.stack([ndimage.gaussian_filter((labels == label).astype(np.float32), 3.0) for label in present])
-    return np.where(hole, present[shares.argmax(0)], labels)
+    window = _window(hole, 12)  # as far as the blur reaches
+    small, result = labels[window], labels.copy()
+    shares = np.stack([ndimage.gaussian_filter((small == label).astype(np.float32), 3.0) for label in present])
+    result[window] = np.where(hole[window], present[shares.argmax(0)], small)
+    return result
+
+
+def _window(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The part of the picture that holds a mask (H, W) and so many pixels around it."""
+    rows, columns = np.nonzero(mask)
+    top, left = max(rows.min() - margin, 0), max(columns.min() - margin, 0)
+    return slice(top, rows.max() + margin + 1), slice(left, columns.max() + margin + 1)
 
 
 def complete_depth(view: PartialView, far: float, seen: SeenSpace | None = None) -> CompletedDepth:
