@@ -143,8 +143,21 @@ def test_blending_spreads_a_small_jump_and_keeps_an_edge() -> None:
     for step, seam_stays in ((0.1, False), (0.4, True)):
         layer = np.full_like(known, 0.4 + step)
         painted = np.where(hole[..., None], layer, known)
-        blended = blend(painted, known, {0: layer}, labels, hole, ~hole)
+        blended = blend(painted, known, {0: layer}, labels, hole, ~hole, hole)
         jump = float(np.abs(blended[:, 10] - known[:, 9]).max())
         assert (jump > 0.35) if seam_stays else (jump < 0.02)
         assert np.abs(blended[:, -1] - painted[:, -1]).max() < 0.6 * step
         np.testing.assert_array_equal(blended[~hole], known[~hole])
+
+
+def test_blending_goes_on_across_what_no_copy_shows() -> None:
+    known = np.full((8, 40, 3), 0.4, np.float32)
+    hole, copied = np.zeros((8, 40), bool), np.ones((8, 40), bool)
+    hole[:, 10:] = True
+    copied[:, 20:22] = False
+    labels = np.zeros((8, 40), int)
+    labels[:, 21:] = 1
+    layers = {0: known, 1: known + np.float32(0.06)}
+    painted = np.where(labels[..., None] == 1, layers[1], layers[0])
+    blended = blend(painted, known, layers, labels, hole, ~hole, copied)
+    assert np.abs(np.diff(blended, axis=1)).max() < 0.02 < np.abs(np.diff(painted, axis=1)).max()

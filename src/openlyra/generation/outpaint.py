@@ -126,4 +126,4 @@ def _paint(
     if bad.any():
         rows, columns = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
         painted = np.where(bad[..., None], painted[rows, columns], painted)
-    return blend(painted, target.color, sampled, full, target.hole & ~bad, target.copyable)
+    return blend(painted, target.color, sampled, full, target.hole, target.copyable, ~bad)

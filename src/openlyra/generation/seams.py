@@ -40,7 +40,7 @@ def _relax(correction, jump_y, jump_x, free, fixed, parity, screen):
 
 def blend(
     painted: np.ndarray, known: np.ndarray, layers: dict[int, np.ndarray], labels: np.ndarray, hole: np.ndarray,
-    fixed: np.ndarray, steps: int = 80,
+    fixed: np.ndarray, copied: np.ndarray, steps: int = 80,
 ) -> np.ndarray:  # fmt: skip
     """Painted colours with their seams spread out.
 
@@ -53,10 +53,11 @@ def blend(
         labels: (H, W) int, the copy of each hole pixel.
         hole: (H, W) bool, painted pixels.
         fixed: (H, W) bool, known pixels to blend with.
+        copied: (H, W) bool, hole pixels that are painted with what their copy shows; others become smooth.
     """
     fixed = fixed & ~hole
     values = np.where(hole[..., None], painted, known).astype(np.float32)
-    jumps = [_jumps(values, layers, labels, hole, fixed, axis) for axis in (0, 1)]
+    jumps = [_jumps(values, layers, labels, hole, fixed, copied & hole, axis) for axis in (0, 1)]
     correction = np.zeros_like(values)
     for _ in range(steps):
         for parity in (0, 1):
@@ -64,7 +65,7 @@ def blend(
     return np.where(hole[..., None], np.clip(painted + correction, 0, 1), painted)
 
 
-def _jumps(values, layers, labels, hole, fixed, axis):
+def _jumps(values, layers, labels, hole, fixed, copied, axis):
     """(H, W, 3): wanted minus present difference between each pixel and the next along the axis."""
     result = np.zeros_like(values)
     low, high = [slice(None)] * 2, [slice(None)] * 2
@@ -76,11 +77,13 @@ def _jumps(values, layers, labels, hole, fixed, axis):
     for label, layer in layers.items():
         shown = layer[b] - layer[a]
         for side in (a, b):
-            mine = (hole[side] & (labels[side] == label))[..., None]
+            mine = (copied[side] & (labels[side] == label))[..., None]
             wanted += shown * mine
             votes += mine
-    seam = (hole[a] & hole[b] & (labels[a] != labels[b])) | (hole[a] & fixed[b]) | (fixed[a] & hole[b])
+    seam = (copied[a] & copied[b] & (labels[a] != labels[b])) | (copied[a] & fixed[b]) | (fixed[a] & copied[b])
     jump = np.where(seam[..., None], wanted / np.maximum(votes, 1) - present, 0.0)
+    loose, known = hole & ~copied, hole | fixed
+    jump = np.where(((loose[a] & known[b]) | (known[a] & loose[b]))[..., None], -present, jump)
     small = np.abs(jump).max(-1, keepdims=True) < MOST
     result[a] = np.where(small, jump, 0.0)
     return result
