@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from openlyra.cli.main import COMMANDS, _class, _mere_name
+from openlyra.cli.main import COMMANDS, _class, _mere_name, main
 
 
 def entries(table: dict[str, Any] = COMMANDS, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -48,3 +48,11 @@ except SystemExit as end: print('loaded', end.code, [name for name in {heavy} if
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "loaded 0 []", done.stdout[-500:] + done.stderr
+
+
+def test_completions_for_shells_know_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--tyro-print-completion", "bash"])
+    printed = capsys.readouterr().out
+    for option in ("--held-out", "--overwrite", "--encoder-rate", "--accept-license"):
+        assert option in printed

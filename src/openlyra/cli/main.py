@@ -58,14 +58,15 @@ COMMANDS: dict[str, Any] = {
 
 def commands(given: Sequence[str], table: dict[str, Any] | None = None) -> tyro.extras.SubcommandApp:
     """The command that is asked for, whose options are generated from its dataclass, and the mere names of all others:
-    importing every command takes seconds."""
+    importing every command takes seconds. An option in place of a command (shells ask so for completions) loads all."""
     app = tyro.extras.SubcommandApp()
     asked, rest = (given[0], given[1:]) if given else ("", ())
+    every = asked.startswith("-") and asked not in ("-h", "--help")
     for name, entry in (COMMANDS if table is None else table).items():
         if isinstance(entry, dict):
-            app.command(commands(rest if name == asked else (), entry), name=name)
+            app.command(commands(given if every else rest if name == asked else (), entry), name=name)
         else:
-            app.command(name=name)((_class if name == asked else _mere_name)(*entry.split(".")))
+            app.command(name=name)((_class if every or name == asked else _mere_name)(*entry.split(".")))
     return app
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from openlyra.depth.filters import dilated
 from openlyra.depth.ground import Contact
 
 FloatArray = NDArray[np.floating]
@@ -48,7 +49,7 @@ def fit_walls(
     height, width = colour.shape[:2]
     lowest = horizon + 0.05 * height
     walls = _without_slivers(_straight_pieces(contact, height, width, lowest), horizon, 0.12 * width)
-    across = np.where(ndimage.binary_dilation(far, np.ones((5, 5))), np.float32(0.5), _upright_edges(colour))
+    across = np.where(dilated(far, 5), np.float32(0.5), _upright_edges(colour))
     floor = np.zeros(height)
     label = np.zeros((height, width), np.int32)
     centres = np.arange(width)[None, :] + 0.5
