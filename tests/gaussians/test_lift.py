@@ -79,7 +79,7 @@ def test_the_backing_keeps_behind_and_inside_outlines() -> None:
     depth = np.full((HEIGHT, WIDTH), 10.0)
     depth[30:70, 40:80] = 2.0
     photo = frame(depth)
-    backing = lift_backing(photo)
+    backing, _ = lift_backing(photo)
     pixels, z = (np.asarray(a) for a in photo.camera.project(backing.means.astype(np.float64)))
     front = z < 5
     assert front.any()
@@ -88,6 +88,24 @@ def test_the_backing_keeps_behind_and_inside_outlines() -> None:
     reach = 3 * backing.scales[front].max() * float(np.asarray(photo.camera.intrinsics)[0, 0]) / 2.0
     assert pixels[front, 0].min() - reach >= 39 and pixels[front, 0].max() + reach <= 81
     assert pixels[front, 1].min() - reach >= 29 and pixels[front, 1].max() + reach <= 71
+
+
+def test_nothing_beyond_the_scene_shines_through_the_border_of_the_sky() -> None:
+    ridge = 50 + 8 * np.sin(np.arange(WIDTH) / 9)
+    sky = np.arange(HEIGHT)[:, None] < ridge
+    photo = replace(frame(np.where(sky, 400.0, 30.0)), sky=sky)
+    photo = replace(photo, image=np.where(sky[..., None], (120, 160, 220), photo.image // 2).astype(np.uint8))
+    surfaces = Surfaces()
+    surfaces.add(photo, made=False)
+    assert surfaces.gaussians is not None
+    for size in ((HEIGHT, WIDTH), (107, 143), (131, 175)):
+        for right in (0.0, 0.1):
+            seen = render(surfaces.gaussians, moved(photo.camera.resized(*size), right, 0.0)).alpha
+            assert seen[6:-6, 6:-6].min() > 0.97
+    backing, is_sky = lift_backing(photo)
+    z = np.asarray(photo.camera.project(backing.means.astype(np.float64))[1])
+    assert (z[is_sky] > 400).all() and (z[~is_sky] < 40).all()
+    assert np.ptp(backing.sh[is_sky], axis=0).max() < 1e-3
 
 
 def test_frames_are_lifted_once() -> None:

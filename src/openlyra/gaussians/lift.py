@@ -123,11 +123,17 @@ def lift(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSetti
     return _place(frame, frame.valid if mask is None else mask & frame.valid, settings.footprint, settings)
 
 
-def lift_backing(frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSettings | None = None) -> Gaussians:
+def lift_backing(
+    frame: MemoryFrame, mask: np.ndarray | None = None, settings: LiftSettings | None = None
+) -> tuple[Gaussians, np.ndarray]:
     """A coarse second skin just behind the surface: one wide Gaussian for two by two pixels of one surface.
 
     Seen from the frame's own camera it is covered; nearer or aslant it fills the gaps between the small Gaussians in
-    front. Blocks with a depth edge have none, so that it never sticks out beside an outline.
+    front. Blocks with a depth edge have none, so that it never sticks out beside an outline; but the sky, which is
+    behind everything, has its own there too, or what lies beyond the scene would shine through its border.
+
+    Returns:
+        The Gaussians, and which of them are sky: (N,) bool.
     """
     settings = settings or LiftSettings()
     mask = frame.valid if mask is None else mask & frame.valid
@@ -139,17 +145,27 @@ def lift_backing(frame: MemoryFrame, mask: np.ndarray | None = None, settings: L
         return trimmed.reshape(height, 2, width, 2, *rest).swapaxes(1, 2).reshape(height, width, 4, *rest)
 
     outline = np.logical_or(*near_and_far_sides(frame.depth))
-    whole = blocks(mask).all(2) & ~ndimage.binary_dilation(blocks(outline).any(2))
-    inverse = blocks(1.0 / frame.depth.astype(np.float64)).mean(2)
+    known, sky = blocks(mask).all(2), blocks(mask & frame.sky)
+    whole = known & ~ndimage.binary_dilation(blocks(outline).any(2))
+    has_sky = known & sky.any(2)
+    border = known & ndimage.binary_dilation(has_sky) & ~whole
+    # Of a block at the border only its sky counts; if it has none, that of the nearest that has.
+    share = np.where(border[..., None], sky, True).astype(np.float64)
+    share /= np.maximum(share.sum(2, keepdims=True), 1)
+    nearest = ndimage.distance_transform_edt(~has_sky, return_distances=False, return_indices=True)
+    source = tuple(np.where(border, nearest, np.indices(border.shape)))
+    inverse = (blocks(1.0 / frame.depth.astype(np.float64)) * share).sum(2)[source]
+    color = (blocks(frame.image) * share[..., None]).sum(2)[source]
+    usable = whole | border
     # On a slanted surface the neighbours within its reach must still lie in front of it.
-    slant = sum(np.abs(_inner_slope(inverse, whole, axis)) for axis in (0, 1)) / inverse
+    slant = sum(np.abs(_inner_slope(inverse, usable, axis)) for axis in (0, 1)) / inverse
     offset = np.clip(settings.backing_offset + 1.5 * slant, 0, MAX_BACKING_OFFSET)
     coarse = MemoryFrame(
         frame.index,
-        blocks(frame.image).mean(2).round().astype(np.uint8),
+        color.round().astype(np.uint8),
         ((1 + offset) / inverse).astype(np.float32),
-        whole,
-        np.asarray(blocks(frame.sky).any(2)),
+        usable,
+        border | has_sky,
         frame.camera.cropped(0, 0, 2 * height, 2 * width).resized(height, width),
     )
-    return _place(coarse, whole, settings.backing_footprint, settings)
+    return _place(coarse, usable, settings.backing_footprint, settings), coarse.sky[usable]

@@ -42,26 +42,20 @@ class Surfaces:
     def add(self, frame: MemoryFrame, made: bool) -> None:
         """Lift the valid pixels of a frame and fit their colours so that they render as its image."""
         mask = frame.valid
-        skin, backing = lift(frame, settings=self.settings), lift_backing(frame, settings=self.settings)
+        skin = lift(frame, settings=self.settings)
+        backing, behind_is_sky = lift_backing(frame, settings=self.settings)
         if skin.count == 0:
             return
         flags = np.zeros((backing.count + skin.count, 3), np.float32)
         flags[backing.count :, 0] = foreground_rim(frame.depth)[mask]
         flags[backing.count :, 1] = frame.sky[mask]
-        flags[: backing.count, 1] = self._is_sky(backing, frame)
+        flags[: backing.count, 1] = behind_is_sky
         flags[:, 2] = made
         outline = np.logical_or(*near_and_far_sides(frame.depth))
         parts = [backing, skin] if self.gaussians is None else [self.gaussians, backing, skin]
         scene = Gaussians.concatenate(parts)
         self.gaussians = fit_colors(scene, scene.count - skin.count, frame.camera, frame.image, mask, outline)
         self.flags = np.concatenate([self.flags, flags])
-
-    @staticmethod
-    def _is_sky(gaussians: Gaussians, frame: MemoryFrame) -> np.ndarray:
-        """Which Gaussians of a frame lie in its sky, by the pixel they project to. (N,) bool."""
-        pixels = np.asarray(frame.camera.project(gaussians.means.astype(np.float64))[0])
-        rows = np.clip(pixels[:, 1].astype(int), 0, frame.sky.shape[0] - 1)
-        return frame.sky[rows, np.clip(pixels[:, 0].astype(int), 0, frame.sky.shape[1] - 1)]
 
     def look(self, camera: Camera) -> Look:
         """Colour, depth and alpha from a camera."""
