@@ -40,7 +40,7 @@ function scriptInterface(stage, player, controls) {
 async function start() {
   const info = JSON.parse(document.getElementById("openlyra-info").textContent);
   const frames = decodePath(info.path);
-  const stage = new Stage(document.getElementById("stage"), frames[0], info.count);
+  const stage = new Stage(document.getElementById("stage"), frames[0], info.count, info.surroundings);
   stage.canvas.addEventListener("webglcontextlost", () => showMessage("The graphics driver gave up; reload this page.", true));
   const mesh = await loadScene(info, showMessage);
   stage.root.add(mesh);

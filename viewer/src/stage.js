@@ -1,6 +1,7 @@
 // Renderer, the one root turn from scene axes to three.js axes, and a camera with the photo's framing.
 import { SparkRenderer } from "@sparkjsdev/spark";
 import * as THREE from "three";
+import { surroundingsMesh } from "./surroundings.js";
 
 const NEAR = 0.01;
 const FAR = 1e5;
@@ -50,7 +51,7 @@ class PhotoCamera extends THREE.PerspectiveCamera {
 }
 
 export class Stage {
-  constructor(container, firstFrame, count) {
+  constructor(container, firstFrame, count, surroundings) {
     const canvas = document.createElement("canvas");
     const context = canvas.getContext("webgl2", { antialias: false, alpha: false, powerPreference: "high-performance" });
     if (!context) throw new Error("This viewer needs WebGL 2, which this browser does not offer (or has switched off).");
@@ -70,6 +71,8 @@ export class Stage {
       accumExtSplats: count <= 3e6, enableLod: false, onDirty: () => { this.dirty = true; },
     });
     this.scene.add(this.spark);
+    this.surroundings = surroundings ? surroundingsMesh(surroundings) : null;
+    if (this.surroundings) this.root.add(this.surroundings);
     this.setFrame(firstFrame);
     this.resize();
     new ResizeObserver(() => this.resize()).observe(container);
@@ -96,6 +99,13 @@ export class Stage {
 
   moved() {
     this.camera.updateMatrixWorld(true);
+    this.dirty = true;
+  }
+
+  /** Show the soft colours beyond the scene, or darkness. */
+  toggleSurroundings() {
+    if (!this.surroundings) return;
+    this.surroundings.visible = !this.surroundings.visible;
     this.dirty = true;
   }
 

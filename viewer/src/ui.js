@@ -43,6 +43,7 @@ export class Interface {
     else if (event.code === "KeyR") this.resetToPhoto();
     else if (event.code === "KeyF") this.setMode(this.controls.mode === "orbit" ? "fly" : "orbit");
     else if (event.code === "KeyH" || event.key === "?") this.toggleHelp();
+    else if (event.code === "KeyB") this.stage.toggleSurroundings();
     else if (event.code === "KeyU") document.body.classList.toggle("bare");
     else if (event.code === "Escape") this.toggleHelp(false);
     else return;

@@ -17,6 +17,7 @@ import numpy as np
 
 from openlyra.errors import InputError
 from openlyra.explorer.payload import encode
+from openlyra.explorer.surroundings import surroundings
 from openlyra.formats import read_gaussians
 from openlyra.gaussians.types import Gaussians
 from openlyra.geometry.camera import Camera, Trajectory
@@ -57,11 +58,13 @@ def export_viewer(
         raise InputError(
             f"{what}: {scene.count} Gaussians are too many for one page; prune the scene or view the PLY file"
         )
+    around = surroundings(scene, path[0].numpy())
     info = {
         "count": scene.count,
         "encoding": payload.encoding,
         "focus": _short(distance),
         "path": _path_record(path),
+        "surroundings": None if around is None else _picture_record(around),
     }
     static = resources.files("openlyra.explorer") / "static"
     page = _fill(
@@ -118,6 +121,11 @@ def _path_record(path: Trajectory) -> dict[str, object]:
         "height": cameras.height,
         "frames": frames,
     }
+
+
+def _picture_record(colors: np.ndarray) -> dict[str, object]:
+    rows, columns = colors.shape[:2]
+    return {"rows": rows, "columns": columns, "colors": base64.b64encode(colors.tobytes()).decode("ascii")}
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
