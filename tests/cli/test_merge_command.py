@@ -104,6 +104,8 @@ def test_what_is_sky(toy_run: Path, parts: Path, tmp_path: Path) -> None:
     assert run.sky is not None and 0 < run.sky.sum() < run.gaussians.count
     far = np.linalg.norm(run.gaussians.means, axis=1)
     assert far[run.sky].min() > np.median(far[~run.sky])
+    # Nor does any of the sky stay behind, as its backing that reaches behind the land.
+    assert far[~run.sky].max() < np.median(far[run.sky])
     assert read_chunk(parts / "b.ply").sky is None
     folder = shutil.copytree(parts / "a", tmp_path / "a")
     count = read_gaussians(folder / "scene.ply").count

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from openlyra.errors import InputError
 from openlyra.formats import read_gaussians, write_gaussians
@@ -23,6 +24,8 @@ from openlyra.runs.manifest import package_versions
 
 SAME_DEPTH = 0.2
 """Relative difference of depth up to which a Gaussian belongs to the sky of the pixel it falls on."""
+BEHIND_BORDER = 5
+"""Pixels that the sky's backing goes on behind what stands before it."""
 
 
 def merge_scenes(
@@ -121,6 +124,7 @@ def _sky_of_run(run: RunFolder, scene: Gaussians) -> np.ndarray:
         size = (frame.camera.width, frame.camera.height)
         inside = np.flatnonzero((z > 0) & (pixels >= 0).all(1) & (pixels < size).all(1))
         column, row = pixels[inside].astype(int).T
-        near = np.abs(z[inside] - frame.depth[row, column]) < SAME_DEPTH * frame.depth[row, column]
-        sky[inside[frame.sky[row, column] & near]] = True
+        distance, nearest = ndimage.distance_transform_edt(~frame.sky, return_indices=True)
+        depth = np.where(distance <= BEHIND_BORDER, frame.depth[tuple(nearest)], 0.0)[row, column]
+        sky[inside[np.abs(z[inside] - depth) < SAME_DEPTH * depth]] = True
     return sky
