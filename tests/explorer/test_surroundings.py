@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from openlyra.explorer.surroundings import COLUMNS, ROWS, surroundings
 from openlyra.explorer.viewer import export_viewer
@@ -17,7 +19,11 @@ from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.memory.frame import MemoryFrame
 
 BLUE, PINK, GREEN, RED = (80, 120, 240), (240, 160, 200), (60, 160, 60), (230, 40, 40)
-CAMERA = Camera.from_fov(60, 104, math.radians(50))
+UPRIGHT = Camera.from_fov(60, 104, math.radians(50))
+POSE = np.eye(4)
+POSE[:3] = np.c_[Rotation.from_rotvec([0.5, -0.8, 0.3]).as_matrix(), [3, -2, 5]]
+CAMERA = replace(UPRIGHT, world_from_camera=POSE)
+"""A world whose axes are not the photo's, as that of a reconstruction."""
 
 
 def view() -> MemoryFrame:
@@ -54,27 +60,29 @@ def test_a_lone_object_has_none() -> None:
 
 
 def test_odd_scenes_do_no_harm() -> None:
+    """Specks, and Gaussians all around and at the camera itself: nothing, or colours between those there are."""
     rng = np.random.default_rng(0)
+    means = np.concatenate([np.zeros((1, 3)), rng.normal(size=(5000, 3))])
     for size in (1e-6, 1.0, 1e4):
         scene = Gaussians.from_colors(
-            np.concatenate([np.zeros((1, 3)), rng.normal(size=(50, 3))]), np.tile([1.0, 0, 0, 0], (51, 1)),
-            np.full((51, 3), size), np.full(51, 0.9), rng.uniform(size=(51, 3)),
+            means, np.tile([1.0, 0, 0, 0], (5001, 1)), np.full((5001, 3), size), np.full(5001, 0.9),
+            rng.uniform(0.4, 0.6, (5001, 3)),
         )  # fmt: skip
-        colors = surroundings(scene, CAMERA)
-        assert colors is None or colors.shape == (ROWS, COLUMNS, 3)
+        colors = surroundings(scene, UPRIGHT)
+        assert (colors is None) == (size < 1)
+        assert colors is None or (colors.min() >= 101 and colors.max() <= 154)
 
 
 def test_the_page_shows_them_and_a_key_hides_them(page: Any, tmp_path: Path) -> None:
     scene = lift(view())
     colors = surroundings(scene, CAMERA)
     assert colors is not None
-    poses = np.eye(4)[None]
-    export_viewer(scene, tmp_path / "a.html", Trajectory(Camera(poses, CAMERA.intrinsics[None], 104, 60)))
+    export_viewer(scene, tmp_path / "a.html", Trajectory(Camera(POSE[None], CAMERA.intrinsics[None], 104, 60)))
     assert page.open(tmp_path / "a.html", 416, 240), page.evaluate("window.openlyra.error")
     page.evaluate("window.openlyra.setInterface(false)")
     # Looking to the left, beyond what the photo shows; the picture's middle looks 90 degrees to the left.
-    turned = [0, 0, -1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]
-    page.evaluate(f"window.openlyra.setCamera({{worldFromCamera: {json.dumps(turned)}}})")
+    turned = POSE @ np.array([[0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    page.evaluate(f"window.openlyra.setCamera({{worldFromCamera: {json.dumps(turned.ravel().tolist())}}})")
     page.evaluate("window.openlyra.renderOnce()")
     assert abs(place(colors, 15, -90) - place(colors, 15, 90)).max() > 30
     seen = page.screenshot().astype(int)

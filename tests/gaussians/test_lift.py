@@ -108,6 +108,18 @@ def test_nothing_beyond_the_scene_shines_through_the_border_of_the_sky() -> None
     assert np.ptp(backing.sh[is_sky], axis=0).max() < 1e-3
 
 
+@pytest.mark.parametrize("width", [2, 3, 4, 5, 6, 7])
+def test_the_backing_of_what_stands_before_the_sky_does_not_lean_on_it(width: int) -> None:
+    column = np.arange(WIDTH)[None] + np.zeros((HEIGHT, 1))
+    post = (column < width) | (abs(column - 60) < width / 2)
+    photo = replace(frame(np.where(post, 10.0, 400.0)), sky=~post)
+    backing, _ = lift_backing(photo)
+    z = np.asarray(photo.camera.project(backing.means.astype(np.float64))[1])
+    near = z < 200
+    pixel = 10.0 / float(np.asarray(photo.camera.intrinsics)[0, 0])
+    assert (z[near] < 10.2).all() and (backing.scales[near] < 2 * pixel).all()
+
+
 def test_frames_are_lifted_once() -> None:
     first = frame(np.full((HEIGHT, WIDTH), 4.0))
     poses = np.stack([np.asarray(first.camera.world_from_camera)] * 3)

@@ -72,7 +72,10 @@ export class Stage {
     });
     this.scene.add(this.spark);
     this.surroundings = surroundings ? surroundingsMesh(surroundings) : null;
-    if (this.surroundings) this.root.add(this.surroundings);
+    if (this.surroundings) {
+      this.surroundings.quaternion.copy(firstFrame.quaternion).multiply(this.root.quaternion);
+      this.scene.add(this.surroundings);
+    }
     this.setFrame(firstFrame);
     this.resize();
     new ResizeObserver(() => this.resize()).observe(container);

@@ -1,7 +1,7 @@
 // Soft colours by direction behind everything, where the scene has nothing (written by explorer/surroundings.py).
 import * as THREE from "three";
 
-/** A sphere around the camera, in the scene's axes (x right, y down, z forward). */
+/** A sphere around the camera that looks, in the axes of the path's first frame (x right, y down, z forward). */
 export function surroundingsMesh({ rows, columns, colors }) {
   const bytes = atob(colors);
   const [positions, shades, faces] = [[], [], []];

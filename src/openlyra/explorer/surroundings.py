@@ -30,9 +30,10 @@ ENCLOSING = 0.7
 
 
 def surroundings(scene: Gaussians, camera: Camera) -> NDArray[np.uint8] | None:
-    """(ROWS, COLUMNS, 3) colours by direction from the camera's place, azimuths from behind over left, ahead and right;
-    None if the scene does not fill the camera's view."""
-    offset = scene.means.astype(np.float64) - np.asarray(camera.center, np.float64)
+    """(ROWS, COLUMNS, 3) colours by direction from the camera, azimuths from behind over left, ahead and right; None if
+    the scene does not fill the camera's view."""
+    pose = np.asarray(camera.world_from_camera, np.float64)
+    offset = (scene.means.astype(np.float64) - pose[:3, 3]) @ pose[:3, :3]
     distance = np.maximum(np.linalg.norm(offset, axis=1), 1e-9)
     cell = _cells(offset / distance[:, None])
     sizes = np.sort(scene.scales.astype(np.float64), axis=1)
@@ -55,7 +56,7 @@ def surroundings(scene: Gaussians, camera: Camera) -> NDArray[np.uint8] | None:
 
 
 def _cells(directions: np.ndarray) -> np.ndarray:
-    """Number of the nearest place for unit vectors (N, 3) with y down."""
+    """Number of the nearest place for unit vectors (N, 3) in camera axes."""
     elevation = np.arcsin(np.clip(-directions[:, 1], -1, 1))
     azimuth = np.arctan2(directions[:, 0], directions[:, 2])
     row = np.rint((0.5 - elevation / math.pi) * (ROWS - 1)).astype(int)
@@ -63,9 +64,13 @@ def _cells(directions: np.ndarray) -> np.ndarray:
     return row * COLUMNS + column
 
 
+def _elevations() -> np.ndarray:
+    return math.pi * (0.5 - np.arange(ROWS) / (ROWS - 1))
+
+
 def _directions() -> np.ndarray:
-    """(ROWS, COLUMNS, 3) unit vectors of the places."""
-    elevation = math.pi * (0.5 - np.arange(ROWS) / (ROWS - 1))[:, None]
+    """(ROWS, COLUMNS, 3) unit vectors of the places in camera axes."""
+    elevation = _elevations()[:, None]
     azimuth = 2 * math.pi * (np.arange(COLUMNS) / COLUMNS - 0.5)[None]
     level = np.cos(elevation)
     return np.stack(np.broadcast_arrays(level * np.sin(azimuth), -np.sin(elevation), level * np.cos(azimuth)), -1)
@@ -78,7 +83,8 @@ def _solid_angles() -> np.ndarray:
 
 
 def _fills(cover: np.ndarray, camera: Camera) -> bool:
-    pixels, z = camera.project(camera.center + _directions().reshape(-1, 3))
+    pose = np.asarray(camera.world_from_camera, np.float64)
+    pixels, z = camera.project(pose[:3, 3] + _directions().reshape(-1, 3) @ pose[:3, :3].T)
     inside = (z > 1e-3) & (pixels >= 0).all(-1) & (pixels < [camera.width, camera.height]).all(-1)
     return bool(inside.any() and (cover[inside] > 0.5).mean() >= ENCLOSING)
 
@@ -86,7 +92,7 @@ def _fills(cover: np.ndarray, camera: Camera) -> bool:
 def _spread(colors: np.ndarray, trust: np.ndarray) -> np.ndarray:
     """(ROWS * COLUMNS, 3): near the colours where they are trusted, as smooth as a membrane elsewhere."""
     number = np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS)
-    level = np.maximum(np.cos(math.pi * (0.5 - np.arange(ROWS) / (ROWS - 1))), 0.05)
+    level = np.maximum(np.cos(_elevations()), 0.05)
     across = (number.ravel(), np.roll(number, -1, 1).ravel(), np.repeat(LEVEL / level, COLUMNS))
     down = (number[:-1].ravel(), number[1:].ravel(), np.repeat((level[:-1] + level[1:]) / 2, COLUMNS))
     one, other, tie = (np.concatenate(parts) for parts in zip(across, down))

@@ -137,26 +137,36 @@ def lift_backing(
     """
     settings = settings or LiftSettings()
     mask = frame.valid if mask is None else mask & frame.valid
-    height, width = mask.shape[0] // 2, mask.shape[1] // 2
-
-    def blocks(values: np.ndarray) -> np.ndarray:
-        trimmed = values[: 2 * height, : 2 * width]
-        rest = values.shape[2:]
-        return trimmed.reshape(height, 2, width, 2, *rest).swapaxes(1, 2).reshape(height, width, 4, *rest)
-
     outline = np.logical_or(*near_and_far_sides(frame.depth))
-    known, sky = blocks(mask).all(2), blocks(mask & frame.sky)
-    whole = known & ~ndimage.binary_dilation(blocks(outline).any(2))
+    known, sky = _blocks(mask).all(2), _blocks(mask & frame.sky)
+    whole = known & ~ndimage.binary_dilation(_blocks(outline).any(2))
     has_sky = known & sky.any(2)
+    inverse, image = _blocks(1.0 / frame.depth.astype(np.float64)), _blocks(frame.image)
+    surface = _behind(frame, image.mean(2), inverse.mean(2), whole, settings)
+    # Behind the border only sky counts: a block's own, else that of the nearest that has some.
     border = known & ndimage.binary_dilation(has_sky) & ~whole
-    # Of a block at the border only its sky counts; if it has none, that of the nearest that has.
-    share = np.where(border[..., None], sky, True).astype(np.float64)
-    share /= np.maximum(share.sum(2, keepdims=True), 1)
-    nearest = ndimage.distance_transform_edt(~has_sky, return_distances=False, return_indices=True)
-    source = tuple(np.where(border, nearest, np.indices(border.shape)))
-    inverse = (blocks(1.0 / frame.depth.astype(np.float64)) * share).sum(2)[source]
-    color = (blocks(frame.image) * share[..., None]).sum(2)[source]
-    usable = whole | border
+    share = sky / np.maximum(sky.sum(2, keepdims=True), 1)
+    nearest = tuple(ndimage.distance_transform_edt(~has_sky, return_distances=False, return_indices=True))
+    color, far = (image * share[..., None]).sum(2)[nearest], (inverse * share).sum(2)[nearest]
+    # By itself, as the land beside it would make it slope.
+    beyond = _behind(frame, color, far, border, settings)
+    return Gaussians.concatenate([surface, beyond]), np.append(np.asarray(has_sky)[whole], np.ones(beyond.count, bool))
+
+
+def _blocks(values: np.ndarray) -> np.ndarray:
+    """(H, W, ...) -> (H // 2, W // 2, 4, ...), the pixels of two by two together."""
+    height, width = values.shape[0] // 2, values.shape[1] // 2
+    trimmed = values[: 2 * height, : 2 * width]
+    rest = values.shape[2:]
+    return trimmed.reshape(height, 2, width, 2, *rest).swapaxes(1, 2).reshape(height, width, 4, *rest)
+
+
+def _behind(
+    frame: MemoryFrame, color: np.ndarray, inverse: np.ndarray, usable: np.ndarray, settings: LiftSettings
+) -> Gaussians:
+    """Gaussians of the usable blocks, a little behind their inverse depth (h, w)."""
+    height, width = usable.shape
+    inverse = np.where(usable, inverse, 1.0)
     # On a slanted surface the neighbours within its reach must still lie in front of it.
     slant = sum(np.abs(_inner_slope(inverse, usable, axis)) for axis in (0, 1)) / inverse
     offset = np.clip(settings.backing_offset + 1.5 * slant, 0, MAX_BACKING_OFFSET)
@@ -165,7 +175,7 @@ def lift_backing(
         color.round().astype(np.uint8),
         ((1 + offset) / inverse).astype(np.float32),
         usable,
-        border | has_sky,
+        np.zeros_like(usable),
         frame.camera.cropped(0, 0, 2 * height, 2 * width).resized(height, width),
     )
-    return _place(coarse, usable, settings.backing_footprint, settings), coarse.sky[usable]
+    return _place(coarse, usable, settings.backing_footprint, settings)
