@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -13,11 +13,12 @@ from openlyra.depth import DepthEstimator, load_depth
 from openlyra.errors import InputError
 from openlyra.evaluation.depth import DepthScore, mean_score, read_rgbd, score_aligned, vertical_ramp
 from openlyra.evaluation.perceptual import DEFAULT_FEATURES, FEATURES
-from openlyra.evaluation.reconstruction import ReconstructionReport, evaluate_reconstruction
-from openlyra.evaluation.run import RunReport, evaluate_run
 from openlyra.formats import read_gaussians
-from openlyra.reconstruction import read_frames
 from openlyra.runs import RunFolder
+
+if TYPE_CHECKING:
+    from openlyra.evaluation.reconstruction import ReconstructionReport
+    from openlyra.evaluation.run import RunReport
 
 GOALS = {"photo_psnr": 30.0, "path_psnr": 28.0, "opaque_share": 0.995, "loop_psnr": 30.0}
 
@@ -36,6 +37,8 @@ class EvaluateRunCommand:
 
     def run(self) -> int:
         """Run it; returns the exit status."""
+        from openlyra.evaluation.run import evaluate_run
+
         run = RunFolder.open(self.run_folder)
         report = evaluate_run(run, max(1, self.every))
         if self.json:
@@ -77,6 +80,9 @@ class EvaluateReconstructionCommand:
 
     def run(self) -> int:
         """Run it; returns the exit status."""
+        from openlyra.evaluation.reconstruction import evaluate_reconstruction
+        from openlyra.reconstruction import read_frames
+
         is_run = self.scene.is_dir()
         if not is_run and self.views is None:
             raise InputError(f"{self.scene}: is a scene file; say which frames to compare it with (--views RUN)")

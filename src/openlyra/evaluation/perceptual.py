@@ -13,14 +13,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from scipy import ndimage
 
 from openlyra.errors import InputError
 from openlyra.evaluation.metrics import as_unit
-from openlyra.models.depth_net import STRIDE
-from openlyra.models.depth_weights import load_depth_net
 
 Features = Callable[[np.ndarray], Sequence[np.ndarray]]
 """From an image (H, W, 3) in [0, 1] to layers (h, w, C)."""
@@ -54,6 +50,12 @@ def pyramid(image: np.ndarray) -> list[np.ndarray]:
 
 def encoder(image: np.ndarray) -> list[np.ndarray]:
     """Features of the shipped depth network at strides 2, 4, 8, 16 and 32; the image is padded by its border."""
+    import torch
+    import torch.nn.functional as F
+
+    from openlyra.models.depth_net import STRIDE
+    from openlyra.models.depth_weights import load_depth_net
+
     net = load_depth_net()
     x = torch.from_numpy(np.moveaxis(image, -1, 0)[None].astype(np.float32))
     height, width = x.shape[-2:]
