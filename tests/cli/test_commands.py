@@ -36,7 +36,8 @@ def test_every_command_is_there_and_described(path: tuple[str, ...], entry: str)
         (["evaluate", "--help"], ("torch", "numba", "scipy", "numpy")),
         (["info", "--help"], ("torch", "numba")),
         (["convert", "--help"], ("torch", "numba")),
-        (["evaluate", "depth", "--help"], ("torch", "numba")),
+        (["evaluate", "run", "--help"], ("torch", "numba")),
+        (["evaluate", "reconstruction", "--help"], ("torch", "numba")),
         (["create", "--help"], ("torch",)),
     ],
 )
