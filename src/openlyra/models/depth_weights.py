@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from openlyra.errors import InputError
 from openlyra.models.depth_net import DepthNet
 
-SHA256 = "e5a750dd58fb524341b9ab66c14ee98ae6c052335c71ac8c468a3e2e3353864e"
+SHA256 = "ccb4d097db7487209567a873a4b6f49249712b81ee1f1d80a182f67a09b5d761"
 """Of the file the package ships."""
 MAX_BYTES = 64_000_000
 """No file of weights for this network is larger."""
