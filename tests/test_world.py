@@ -18,6 +18,9 @@ def test_settings_are_checked() -> None:
     for wrong in ("64", "64x", "x", "-64x96", "64x96x3", "30x96", "8000x8000", "65x96"):
         with pytest.raises(InputError, match="--size"):
             CreateSettings(size=wrong).check()
+    for aside in (-0.1, 0.6, float("nan")):
+        with pytest.raises(InputError, match="--beside"):
+            CreateSettings(beside=aside).check()
     with pytest.raises(TypeError):
         create("photo.png", colour="red")
 
@@ -52,4 +55,6 @@ def test_a_loop_returns_to_its_first_frame(photo: Path) -> None:
     seen: list[str] = []
     world = create(photo, path="loop", frames=9, size="64x96", advance=lambda stage, done, total: seen.append(stage))
     assert psnr(world.frame(8), world.frame(0)) >= 30
-    assert list(dict.fromkeys(seen)) == ["depth", "explore", "frames", "scene", "video", "viewer", "report"]
+    assert list(dict.fromkeys(seen)) == [
+        "depth", "explore", "frames", "beside", "scene", "video", "viewer", "report",
+    ]  # fmt: skip

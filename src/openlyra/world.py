@@ -41,6 +41,7 @@ from openlyra.runs.manifest import sha256
 REPORT_EVERY = 8
 MAX_SIDE, MIN_SIDE = 4096, 32
 MAX_FRAMES = 100_000
+MAX_BESIDE = 0.5
 GENERATOR_OPTIONS = ("model", "inpaint_model", "captions", "steps", "guidance", "fast")
 """Settings that only some generators have."""
 
@@ -66,6 +67,9 @@ class CreateSettings:
     """Factor on the estimated depth, for a world that comes out too small (above 1) or too large (below 1)."""
     strength: float | None = None
     """How far the path goes: for a preset a number as in `openlyra info presets`, for a file a factor on its length."""
+    beside: float = 0.1
+    """exemplar, inpaint: how far to both sides of the path the scene is completed as well, after the video, as a part
+    of the distance to what is near in the photo; 0 for the path alone (quicker, a smaller scene)."""
     seed: int = 0
     """Seed of all random choices."""
     quality: Literal["preview", "web", "full"] = "web"
@@ -127,6 +131,8 @@ class CreateSettings:
             raise InputError(f"--scale {self.scale}: must be from 0.01 to 100")
         if self.fov is not None and not 5 <= self.fov <= 150:
             raise InputError(f"--fov {self.fov}: must be from 5 to 150 degrees")
+        if not (np.isfinite(self.beside) and 0 <= self.beside <= MAX_BESIDE):
+            raise InputError(f"--beside {self.beside}: must be from 0 to {MAX_BESIDE}")
         load_generator(self.generator, **self.generator_options()).check(self.frames)
         accepted = [name.strip() for name in self.accept_license.split(",") if name.strip()]
         for where, licence in self.weights_licences().items():
@@ -289,7 +295,8 @@ class _Creation:
             run.manifest.licences[where] = LICENCES[licence].title
         photo = run.load_photo()
         far = FAR_SKY * float(np.median(photo.depth[~photo.sky])) if (~photo.sky).any() else FAR_SKY
-        start = WalkInput(read_trajectory(run.path / "cameras.json"), far, self.settings.seed, self.estimator)
+        path, beside = read_trajectory(run.path / "cameras.json"), self.settings.beside * _focus(photo)
+        start = WalkInput(path, far, self.settings.seed, self.estimator, beside)
         self.generator.walk(start, run, self.advance)
 
     def _scene_stage(self, run: RunFolder) -> None:
@@ -319,7 +326,7 @@ class _Creation:
         export_viewer(
             read_gaussians(run.path / "scene.ply"), run.path / "viewer.html",
             trajectory=read_trajectory(run.path / "cameras.json"), title=self.photo_path.stem,
-            focus=float(np.percentile(photo.depth[photo.valid], 25)),
+            focus=_focus(photo),
         )  # fmt: skip
         self.advance("viewer", 1, 1)
 
@@ -327,3 +334,8 @@ class _Creation:
         self.advance("report", 0, 1)
         evaluate_run(run, every=REPORT_EVERY)
         self.advance("report", 1, 1)
+
+
+def _focus(photo: MemoryFrame) -> float:
+    """Distance of what is near in the photo, in scene units: the quarter of it that is nearest ends there."""
+    return float(np.percentile(photo.depth[photo.valid], 25))

@@ -19,7 +19,6 @@ from openlyra.generation.history import (
     retrieval_offsets,
     window_frames,
 )
-from openlyra.generation.lyra import resized
 from openlyra.generation.lyra_models import working_size
 from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
@@ -140,6 +139,6 @@ def test_working_size_is_always_a_multiple_within_budget() -> None:
 def test_resized_frames_keep_their_edges() -> None:
     whole = frame(3, cameras(1)[0])
     depth = np.where(np.arange(WIDTH) < 24, 2.0, 9.0).astype(np.float32) * np.ones((HEIGHT, 1), np.float32)
-    small = resized(replace(whole, depth=depth), 16, 24)
+    small = replace(whole, depth=depth).resized(16, 24)
     assert set(np.unique(small.depth)) == {2.0, 9.0} and small.depth.shape == (16, 24)
     np.testing.assert_allclose(small.camera.intrinsics[:2], whole.camera.intrinsics[:2] / 2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openlyra.generation.copy_maps import Motion, Target, copies, main_directions
-from openlyra.generation.outpaint import outpaint
+from openlyra.generation.outpaint import _paint, outpaint
 from openlyra.generation.seams import blend
 from openlyra.generation.stitch import choose_labels
 from openlyra.geometry.camera import Camera
@@ -91,6 +91,26 @@ def test_a_striped_wall_goes_on_and_known_pixels_stay() -> None:
     assert error < 0.08
     low = target.hole & (np.arange(HEIGHT)[:, None] > 85)
     assert np.abs(painted - truth)[low].mean() < 0.06
+
+
+def test_a_leaf_before_the_wall_is_not_painted_onto_it() -> None:
+    target, _ = sidestep()
+    seen, matrix = photo(), np.eye(4)
+    matrix[0, 3] = -2 * PERIOD
+    leaf = (slice(40, 50), slice(118, 128))
+    seen.image[leaf], seen.depth[leaf] = (255, 0, 0), WALL / 4
+    source = np.concatenate([target.color, np.zeros((1, WIDTH, 3), np.float32), seen.image.astype(np.float32) / 255])
+    moved = [Motion(True, matrix, 0.0)]
+    labels = np.zeros((HEIGHT // 2, WIDTH // 2), np.int32)
+    painted = _paint(target, seen, source, moved, labels, 2)
+    red = lambda image: (image[..., 0] > 0.9) & (image[..., 1] < 0.2)  # noqa: E731
+    places = copies(target, seen, moved, np.stack(np.indices((HEIGHT, WIDTH)), -1)).places[0]
+    lands = (places[..., 0] >= HEIGHT + 1 + 40) & (places[..., 0] < HEIGHT + 1 + 50) & (places[..., 1] > 118)
+    assert (lands & target.hole).sum() > 50 and not red(painted).any()
+    # Where a copy gives nothing else, it is better than nothing.
+    seen.image[:], seen.depth[:] = (255, 0, 0), WALL / 4
+    source[HEIGHT + 1 :] = (1, 0, 0)
+    assert red(_paint(target, seen, source, moved, labels, 2))[target.hole].mean() > 0.5
 
 
 def test_a_border_that_cuts_cells_is_painted_like_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

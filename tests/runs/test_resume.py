@@ -29,7 +29,7 @@ def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("moment", ["run.json", "memory/0001*", "frames/00002.png", "scene.ply"])
+@pytest.mark.parametrize("moment", ["run.json", "memory/0001*", "frames/00002.png", "frames/00004.png", "scene.ply"])
 def test_killed_and_resumed(photo: Path, toy_run: Path, tmp_path: Path, moment: str) -> None:
     folder = tmp_path / "w"
     process = start(photo, folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 WORDS = {
     "depth": "depth and path", "explore": "imagining what the photo hides", "frames": "drawing frames",
+    "beside": "imagining what lies beside the path",
     "sample": "sampling the video", "scene": "Gaussian scene", "video": "video", "viewer": "page",
     "report": "measuring",
     "lift": "lifting what is remembered", "fit": "fitting the scene", "views": "measuring",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from openlyra.generation.lyra import resized
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.geometry.poses import so3_exp
 from openlyra.memory.frame import MemoryFrame
@@ -111,7 +110,7 @@ def _filmed(name: str, scene: Scene, path: Trajectory, seed: int, height: int, w
     for index, (image, truth) in enumerate(film(scene, path, seed)):
         known = np.ones(truth.sky.shape, np.bool_)
         frame = MemoryFrame(index, image, truth.depth, known, truth.sky, path[index])
-        frames.append(resized(frame, height, width))
+        frames.append(frame.resized(height, width))
     return TrueWalk(
         name, np.stack([frame.image for frame in frames]), np.stack([frame.depth for frame in frames]),
         np.stack([frame.sky for frame in frames]), path.cameras.resized(height, width),

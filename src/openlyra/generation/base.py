@@ -62,6 +62,9 @@ class WalkInput:
     """Seed of the run."""
     depth_estimator: DepthEstimator
     """Measures what a generator has painted (not every generator needs it)."""
+    beside: float = 0.0
+    """How far to both sides of the path the scene should be complete too, in scene units (not every generator does
+    it)."""
 
 
 Advance = Callable[[str, int, int], None]

@@ -3,7 +3,8 @@
 Keyframes are chosen where the path reveals the unknown. Memory is rendered into a keyframe, depth is completed first
 (background first), then colour: narrow holes by depth-guided patch matching, wide ones by stitching large copies, both
 blended at the seam in the gradient domain. Only the new surface is remembered, and all frames of the video are memory
-seen from the path, so nothing flickers and a place revisited looks the same.
+seen from the path, so nothing flickers and a place revisited looks the same. When they are drawn, views beside the path
+are completed in the same way, for those who leave it in the scene.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 from openlyra.generation.base import Advance, WalkInput, WalkStore
+from openlyra.generation.beside import views_beside
 from openlyra.generation.complete_depth import complete_depth
 from openlyra.generation.copy_maps import Target
 from openlyra.generation.free_space import SeenSpace
@@ -47,6 +49,8 @@ class ExemplarSettings:
     """Every how many frames a keyframe may be chosen."""
     tolerated_hole: float = 0.002
     """Part of a frame that may be unknown before the frame becomes a keyframe."""
+    tolerated_beside: float = 0.01
+    """The same for views beside the path."""
     largest_hole: float = 0.5
     """Part of a frame up to which it becomes a keyframe before its neighbours."""
     patchmatch: PatchMatchSettings = field(default_factory=PatchMatchSettings)
@@ -57,7 +61,7 @@ class HoleView:
     """A view whose depth is complete and whose colours are not."""
 
     index: int
-    """Frame of the path."""
+    """Frame of the path; larger for views beside it."""
     camera: Camera
     """Where it is seen from."""
     target: GuidedImage
@@ -116,8 +120,22 @@ class ExemplarGenerator:
         for first in range(0, total, self.settings.window):
             last = min(first + self.settings.window, total)
             advance("explore", first, total)
-            self._explore(range(first, last), start, store, surfaces, frames)
+            candidates = sorted({*range(first, last, self.settings.candidate_step), last - 1})
+            views = {index: start.trajectory[index] for index in candidates}
+            self._explore(views, self.settings.tolerated_hole, start, store, surfaces, frames)
         advance("explore", total, total)
+        self._draw(start, store, surfaces, frames, advance)
+        if start.beside > 0:
+            advance("beside", 0, 1)
+            views = views_beside(start.trajectory, start.beside, surfaces.known_depths)
+            self._explore(views, self.settings.tolerated_beside, start, store, surfaces, frames)
+            advance("beside", 1, 1)
+
+    def _draw(
+        self, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame], advance: Advance
+    ) -> None:
+        """Every frame of the video, as memory shows it."""
+        total = len(start.trajectory)
         with ThreadPoolExecutor(1) as beside:
             written: Future[None] | None = None
             for index in range(total):
@@ -132,29 +150,30 @@ class ExemplarGenerator:
                 written.result()
 
     def _explore(
-        self, window: range, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
-    ) -> None:
-        """Complete the candidate that reveals most, again and again, until none reveals more than is tolerated.
+        self, views: dict[int, Camera], tolerated: float, start: WalkInput, store: WalkStore, surfaces: Surfaces,
+        frames: list[MemoryFrame],
+    ) -> None:  # fmt: skip
+        """Complete the view that reveals most, again and again, until none reveals more than is tolerated.
 
         What is hardly known at all waits until its neighbours are complete: there is nothing in it to continue."""
-        candidates = sorted({*window[:: self.settings.candidate_step], window[-1]})
-        holes = {index: 1.0 for index in candidates}
+        holes = {index: 1.0 for index in views}
+        limits = replace(self.settings, tolerated_hole=tolerated)
 
         def hole(index: int) -> float:
-            return float((surfaces.look(start.trajectory[index]).alpha < KNOWN_ALPHA).mean())
+            return float((surfaces.look(views[index]).alpha < KNOWN_ALPHA).mean())
 
         while True:
             done = set(store.memory_indices()[1:])
-            worst = next_to_complete([i for i in candidates if i not in done], holes, hole, self.settings)
+            worst = next_to_complete([i for i in views if i not in done], holes, hole, limits)
             if worst is None:
                 return
-            self._complete(worst, start, store, surfaces, frames)
+            self._complete(worst, views[worst], start, store, surfaces, frames)
             holes[worst] = 0.0
 
     def _complete(
-        self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
-    ) -> Look:
-        camera = start.trajectory[index]
+        self, index: int, camera: Camera, start: WalkInput, store: WalkStore, surfaces: Surfaces,
+        frames: list[MemoryFrame],
+    ) -> Look:  # fmt: skip
         seed = zlib.crc32(f"{start.seed}/{self.name}/{index}".encode())
         frame = complete_view(index, camera, surfaces, frames, start.far, seed, self.painter)
         store.remember(frame)
@@ -168,7 +187,7 @@ class ExemplarGenerator:
         look = surfaces.look(start.trajectory[index])
         unknown = float((look.alpha < KNOWN_ALPHA).mean())
         if unknown > self.settings.tolerated_hole and index not in store.memory_indices()[1:]:
-            look = self._complete(index, start, store, surfaces, frames)
+            look = self._complete(index, start.trajectory[index], start, store, surfaces, frames)
         return to_bytes(close_cracks(look))
 
 
@@ -207,7 +226,7 @@ def complete_view(
     look = surfaces.look(camera)
     hole = ndimage.binary_dilation(look.alpha < KNOWN_ALPHA, iterations=2)
     if hole.mean() > UNSEEN:
-        return _another_photo(index, camera, frames[0], hole)
+        return _another_photo(index, camera, frames[0].resized(*hole.shape), hole)
     view = surfaces.partial_view(camera, hole, look)
     seen = SeenSpace(frames, camera)
     completed = complete_depth(view, far, seen)
@@ -215,7 +234,7 @@ def complete_view(
     guess = np.where(hole[..., None], _mirrored(look.color, copyable), look.color).astype(np.float32)
     target = GuidedImage(guess, np.log(completed.depth), completed.sky, hole)
     own = GuidedImage(look.color, target.log_depth, completed.sky, copyable)
-    painted = painter(HoleView(index, camera, target, own, frames[0]), seed)
+    painted = painter(HoleView(index, camera, target, own, frames[0].resized(*hole.shape)), seed)
     image = to_bytes(_blend_seam(painted, look.color, hole, copyable))
     repeated = seen.known(completed.depth, hole) & (look.alpha > 0.5)
     new = hole & ~repeated & ~seen.blocked(completed.depth, hole)

@@ -41,8 +41,11 @@ class SeenSpace:
 
     @cached_property
     def _nearest(self) -> list[np.ndarray]:
-        """Of each frame the least depth among every 3 x 3 pixels, 0 where one has none."""
-        return [ndimage.minimum_filter(np.where(frame.valid, frame.depth, 0.0), 3) for frame in self.frames]
+        """Of each frame the depth that must not be hidden, 0 where there is none: the least among every 3 x 3 pixels,
+        so that outlines close. For a coarser view it is the pixel's own, as Gaussians of such a view reach farther."""
+        sizes = [3 if self.camera.height >= frame.height else 1 for frame in self.frames]
+        depths = [np.where(frame.valid, frame.depth, 0.0) for frame in self.frames]
+        return [ndimage.minimum_filter(depth, size) for depth, size in zip(depths, sizes)]
 
     @cached_property
     def _rays(self) -> np.ndarray:

@@ -25,7 +25,7 @@ from openlyra.generation.latent_walk import DepthSource, LatentWalk, WalkSetting
 from openlyra.generation.lyra_models import NANO_NAME, ModelInfo, model_info, working_size
 from openlyra.generation.measured_depth import MeasuredDepth
 from openlyra.generation.small_detail import carry_detail
-from openlyra.generation.walk_frames import RunFrames, SmallFrames, WalkFrames, scaled
+from openlyra.generation.walk_frames import RunFrames, SmallFrames, WalkFrames
 from openlyra.geometry.camera import Camera, Trajectory
 from openlyra.memory.frame import MemoryFrame
 from openlyra.memory.spatial_memory import SpatialMemory
@@ -123,20 +123,20 @@ class LyraGenerator:
 
     def walk(self, start: WalkInput, store: WalkStore, advance: Advance) -> None:
         """Fill the store with all frames of the path. What was done before an interruption is not done again."""
-        frames = len(start.trajectory)
-        if all(store.has_frame(index) for index in range(frames)):
-            return
+        drawn = all(store.has_frame(index) for index in range(len(start.trajectory)))
         latents = LatentStore(store.work_folder())
         photo = store.load_photo()
         size = working_size(photo.height, photo.width, self.info.pixels)
-        first = replace(resized(photo, *size), index=0)
+        first = replace(photo.resized(*size), index=0)
         if self.info.small is None:
-            kept: WalkFrames = RunFrames(store, photo.height, photo.width)
-            self._all_chunks(start, first, as_pixels(photo.image), latents, kept, advance)
+            if not drawn:
+                kept = RunFrames(store, photo.height, photo.width)
+                self._all_chunks(start, first, as_pixels(photo.image), latents, kept, advance)
         else:
-            kept = SmallFrames(latents.folder)
-            self._all_chunks(start, first, as_pixels(first.image), latents, kept, advance)
-            carry_detail(start, store, kept, advance)
+            small = SmallFrames(latents.folder)
+            if not drawn:
+                self._all_chunks(start, first, as_pixels(first.image), latents, small, advance)
+            carry_detail(start, store, small, advance)
         latents.clear()
 
     def _all_chunks(
@@ -229,14 +229,3 @@ def padded(trajectory: Trajectory, frames: int) -> Camera:
 def as_pixels(image: np.ndarray) -> Tensor:
     """uint8 (H, W, 3) to float32 (3, H, W) in [-1, 1]."""
     return torch.from_numpy(image.astype(np.float32) / 127.5 - 1).permute(2, 0, 1).contiguous()
-
-
-def resized(frame: MemoryFrame, height: int, width: int) -> MemoryFrame:
-    """A remembered frame at another size. Depth and masks are picked, not mixed: a mean across an edge is nowhere."""
-    if (frame.height, frame.width) == (height, width):
-        return frame
-    rows = ((np.arange(height) + 0.5) * frame.height / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * frame.width / width).astype(int)
-    depth, valid, sky = (part[rows[:, None], columns] for part in (frame.depth, frame.valid, frame.sky))
-    image = scaled(frame.image, height, width)
-    return MemoryFrame(frame.index, image, depth, valid, sky, frame.camera.resized(height, width))

@@ -19,6 +19,8 @@ from openlyra.memory.frame import MemoryFrame
 
 CELLS_HIGH = 60
 """Height in cells of the grid on which copies are chosen."""
+ANOTHER, WRONG = 0.2, 0.9
+"""Cost of a copy from which it shows another thing, half or twice as far away, and from which it shows sky for land."""
 MOST = 40
 """Copies among which the stitching chooses."""
 
@@ -108,7 +110,11 @@ def _most_useful(found: Copies, colors: np.ndarray, hole: np.ndarray, known: np.
 def _paint(
     target: Target, photo: MemoryFrame, source: np.ndarray, moved: list[Motion], labels: np.ndarray, cell: int
 ) -> np.ndarray:  # fmt: skip
-    """Every pixel from its cell's copy, seams blended."""
+    """Every pixel from its cell's copy, seams blended.
+
+    Where the copy is wrong, the nearest that is right; also where it shows another thing, such as a leaf before the
+    land that is meant, unless most of what it gives is such.
+    """
     height, width = target.hole.shape
     full = np.kron(labels, np.ones((cell, cell), np.int32))[:height, :width]
     painted = target.color.copy()
@@ -122,7 +128,9 @@ def _paint(
         sampled[int(label)] = layer = np.zeros((height, width, 3), np.float32)
         layer[rows, columns] = _sample(source, found.places[0, 0])
         painted[mine] = layer[mine]
-        bad[rows, columns] |= mine[rows, columns] & (~found.ok[0, 0] | (found.cost[0, 0] > 0.9))
+        inside, cost = mine[rows, columns], found.cost[0, 0]
+        limit = ANOTHER if (cost[inside] > ANOTHER).mean() < 0.5 else WRONG
+        bad[rows, columns] |= inside & (~found.ok[0, 0] | (cost > limit))
     if bad.any():
         rows, columns = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
         painted = np.where(bad[..., None], painted[rows, columns], painted)

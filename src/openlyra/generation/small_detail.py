@@ -12,7 +12,8 @@ import numpy as np
 from openlyra.generation.base import Advance, WalkInput, WalkStore
 from openlyra.generation.exemplar import ExemplarGenerator, ExemplarSettings, HoleView, copy_sources, wide_parts
 from openlyra.generation.patchmatch import GuidedImage, paint
-from openlyra.generation.walk_frames import SmallFrames, scaled
+from openlyra.generation.walk_frames import SmallFrames
+from openlyra.media.image import scaled
 
 
 class SmallDetail(ExemplarGenerator):
@@ -27,8 +28,8 @@ class SmallDetail(ExemplarGenerator):
     def _texture(self, view: HoleView, seed: int) -> np.ndarray:
         """The network's frame as the guess from which patches grow over wide holes; narrow ones are closed from around.
 
-        At the photo itself (it was given to the network) what is missing is copied."""
-        if view.index == 0:
+        What is missing at the photo itself (it was given to the network) and beside the path is copied."""
+        if view.index == 0 or not self.frames.has(view.index):
             return self._copy(view, seed)
         target = view.target
         image = scaled(self.frames.read(view.index), *target.mask.shape).astype(np.float32) / 255.0

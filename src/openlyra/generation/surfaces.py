@@ -64,6 +64,11 @@ class Surfaces:
         color = seen.color / np.maximum(seen.alpha, 1e-4)[..., None]
         return Look(np.clip(color, 0, 1), seen.depth, seen.alpha)
 
+    def known_depths(self, camera: Camera) -> np.ndarray:
+        """(N,) z-depths of what a camera sees of memory."""
+        look = self.look(camera)
+        return look.depth[look.alpha >= KNOWN_ALPHA]
+
     def shares(self, camera: Camera) -> np.ndarray:
         """(H, W, 3): part of each pixel that is foreground rim, sky, made by a generator; 0 where nothing is known."""
         return np.clip(self._render_values(camera, self.flags), 0, 1)

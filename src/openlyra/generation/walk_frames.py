@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from openlyra.generation.base import WalkStore
 from openlyra.generation.latent_walk import as_image
-from openlyra.media.image import read_image, write_image
+from openlyra.media.image import read_image, scaled, write_image
 from openlyra.memory.frame import MemoryFrame, load_frame, save_frame
 
 
@@ -108,10 +107,3 @@ class SmallFrames:
 
     def _memory(self, index: int) -> Path:
         return self.folder / f"memory_{index:05d}.safetensors"
-
-
-def scaled(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 (H, W, 3) at another size."""
-    if image.shape[:2] == (height, width):
-        return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))

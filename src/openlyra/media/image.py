@@ -130,6 +130,13 @@ def fit_photo(photo: Photo, height: int, width: int, fit: Literal["crop", "pad"]
     )
 
 
+def scaled(image: Uint8Image, height: int, width: int) -> Uint8Image:
+    """An image (H, W, 3) at another size."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
 def write_image(path: str | os.PathLike[str], image: Uint8Image) -> None:
     """Write uint8 (H, W, 3) as .png or .jpg/.jpeg: atomically, and with the same bytes for the same pixels."""
     suffix = Path(path).suffix.lower()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from openlyra.errors import InputError
 from openlyra.geometry.camera import Camera
 from openlyra.media.atomic import write_bytes_atomic
+from openlyra.media.image import scaled
 
 MAX_PIXELS = 64_000_000
 """Largest frame that is read from a file."""
@@ -64,6 +65,16 @@ class MemoryFrame:
     def width(self) -> int:
         """Pixels."""
         return self.image.shape[1]
+
+    def resized(self, height: int, width: int) -> MemoryFrame:
+        """The frame at another size. Depth and masks are picked, not mixed: a mean across an edge is nowhere."""
+        if (self.height, self.width) == (height, width):
+            return self
+        rows = ((np.arange(height) + 0.5) * self.height / height).astype(int)
+        columns = ((np.arange(width) + 0.5) * self.width / width).astype(int)
+        depth, valid, sky = (part[rows[:, None], columns] for part in (self.depth, self.valid, self.sky))
+        image = scaled(self.image, height, width)
+        return MemoryFrame(self.index, image, depth, valid, sky, self.camera.resized(height, width))
 
     def colors(self) -> NDArray[np.float32]:
         """(3, H, W) in [-1, 1], as the networks want it."""

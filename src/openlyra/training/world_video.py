@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from openlyra.errors import InputError
-from openlyra.generation.lyra import resized
 from openlyra.geometry.camera import Camera
 from openlyra.geometry.trajectory_files import pinhole, read_npz
 from openlyra.media.video import probe_video, read_video
@@ -105,7 +104,7 @@ class PosedVideo:
                 raise InputError(f"{self.path('depth')}: {depth.shape} for a video of {image.shape[:2]} pixels")
             depth = np.zeros(image.shape[:2], np.float32) if depth is None else depth
             sky = np.zeros(depth.shape, np.bool_)
-            frame = resized(MemoryFrame(index, image, depth, depth > 0, sky, cameras[index]), height, width)
+            frame = MemoryFrame(index, image, depth, depth > 0, sky, cameras[index]).resized(height, width)
             colours.append(torch.from_numpy(np.ascontiguousarray(frame.image.transpose(2, 0, 1))))
             if index in depths:
                 kept.append(frame)
