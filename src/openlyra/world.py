@@ -27,7 +27,7 @@ from openlyra.generation.new_surface import unseen_part
 from openlyra.generation.plan import PathRequest, plan_path
 from openlyra.generation.surfaces import Surfaces
 from openlyra.geometry.camera import Camera, Trajectory
-from openlyra.geometry.depth_edges import fatten_foreground
+from openlyra.geometry.depth_edges import outlines_to_front
 from openlyra.geometry.trajectory_io import read_trajectory, write_trajectory
 from openlyra.media.image import FittedPhoto, fit_photo, read_photo, write_image
 from openlyra.media.video import VideoWriter
@@ -283,7 +283,7 @@ class _Creation:
 
     def _photo_frame(self, result: DepthResult) -> MemoryFrame:
         """The photo as the first remembered frame: outlines belong to the front, sky is far away."""
-        depth, sky = fatten_foreground(result.depth, result.sky)
+        depth, sky = outlines_to_front(self.fitted.image, result.depth, result.sky)
         far = FAR_SKY * float(np.median(depth[~sky])) if (~sky).any() else FAR_SKY
         depth = np.where(sky, far, np.minimum(depth, 0.8 * far)).astype(np.float32)
         intrinsics = np.array([[result.focal, 0, self.width / 2], [0, result.focal, self.height / 2], [0, 0, 1]])

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from openlyra.geometry.depth_edges import fatten_foreground, foreground_rim, jumps, near_and_far_sides
+from openlyra.geometry.depth_edges import (
+    FRINGE,
+    fatten_foreground,
+    foreground_rim,
+    jumps,
+    near_and_far_sides,
+    outlines_to_front,
+    sky_fringe,
+)
 
 
 def test_steep_ground_has_no_edge() -> None:
@@ -34,3 +42,45 @@ def test_fattening_moves_an_outline_by_one_pixel() -> None:
     np.testing.assert_array_equal(fat == 3.0, grown)
     np.testing.assert_array_equal(fat_sky, ~grown)
     assert depth[7, 10] == 100.0
+
+
+def tower(seam: int, cloudy: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image, depth, sky: a dark tower before a bluish sky, with a light seam beside it that is so many pixels wide."""
+    random = np.random.default_rng(0)
+    image = np.tile(np.array([150.0, 180.0, 220.0]), (80, 120, 1)) + random.normal(0, 1 + cloudy, (80, 120, 1))
+    image[20:, 50 - seam : 70 + seam] += 30
+    image[20:, 50:70] = 40
+    depth = np.full((80, 120), 500, np.float32)
+    depth[20:, 50:70] = 10
+    return image.clip(0, 255).astype(np.uint8), depth, depth > 100
+
+
+def test_the_light_seam_of_an_outline_goes_with_the_front() -> None:
+    image, depth, sky = tower(seam=4)
+    before = depth.copy(), sky.copy()
+    moved, rest = outlines_to_front(image, depth, sky)
+    assert (moved[24:, 46:74] == 10).mean() > 0.99 and not rest[24:, 46:74].any()
+    # No more than that: sky beside it, above it and far away stays.
+    assert rest[:, :45].mean() > 0.999 and rest[:, 75:].mean() > 0.999 and rest[:15].all()
+    np.testing.assert_array_equal(moved[rest], 500)
+    np.testing.assert_array_equal(before, (depth, sky))
+
+
+def test_only_what_is_unusual_and_at_the_rim_is_a_fringe() -> None:
+    image, _, sky = tower(seam=0)
+    assert sky_fringe(image, sky).mean() < 1e-3
+    # Where clouds are as uneven as the seam is light, nothing tells it from them.
+    image, _, sky = tower(seam=4, cloudy=30)
+    assert sky_fringe(image, sky).mean() < 0.01
+    image, _, sky = tower(seam=4)
+    image[40:50, 10:20] = 90  # a bird
+    found = sky_fringe(image, sky)
+    assert found.any() and not found[35:55, 5:25].any()
+    wide, _, sky = tower(seam=12)
+    assert not sky_fringe(wide, sky)[:, : 50 - FRINGE].any()
+
+
+def test_without_sky_or_without_anything_else_there_is_no_fringe() -> None:
+    image, _, sky = tower(seam=4)
+    assert not sky_fringe(image, np.zeros_like(sky)).any()
+    assert not sky_fringe(image, np.ones_like(sky)).any()

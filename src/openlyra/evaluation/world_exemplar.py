@@ -14,7 +14,7 @@ from openlyra.evaluation.true_walk import TrueWalk
 from openlyra.generation.base import WalkInput
 from openlyra.generation.exemplar import ExemplarGenerator
 from openlyra.geometry.camera import Trajectory
-from openlyra.geometry.depth_edges import fatten_foreground
+from openlyra.geometry.depth_edges import outlines_to_front
 from openlyra.runs import Manifest, RunFolder
 from openlyra.runs.folder import PHOTO
 
@@ -39,7 +39,7 @@ def _video(truth: TrueWalk, seed: int) -> np.ndarray:
     )  # fmt: skip
     photo = truth.frame(0)
     # From here on as `openlyra create` does with a measured depth.
-    depth, sky = fatten_foreground(photo.depth, photo.sky)
+    depth, sky = outlines_to_front(photo.image, photo.depth, photo.sky)
     far = FAR_SKY * float(np.median(depth[~sky])) if (~sky).any() else FAR_SKY
     depth = np.where(sky, far, np.minimum(depth, 0.8 * far)).astype(np.float32)
     path = WalkInput(Trajectory(cameras), far, seed, load_depth("nano"))
