@@ -68,8 +68,8 @@ class CreateSettings:
     strength: float | None = None
     """How far the path goes: for a preset a number as in `openlyra info presets`, for a file a factor on its length."""
     beside: float = 0.1
-    """exemplar, inpaint: how far to both sides of the path the scene is completed as well, after the video, as a part
-    of the distance to what is near in the photo; 0 for the path alone (quicker, a smaller scene)."""
+    """How far to both sides of the path the scene is completed as well, after the video, as a part of the distance to
+    what is near in the photo; 0 for the path alone (quicker, a smaller scene). Not for lyra at full size."""
     seed: int = 0
     """Seed of all random choices."""
     quality: Literal["preview", "web", "full"] = "web"

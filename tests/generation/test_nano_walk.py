@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from openlyra.evaluation.world_walk import load_trained_networks
 from openlyra.generation import lyra_load, lyra_models
 from openlyra.generation.lyra import LyraGenerator
 from openlyra.models.codec import load_codec
+from runs_for_tests import outputs
 
 
 def test_its_files_are_whole_and_small() -> None:
@@ -38,6 +40,17 @@ def test_a_walk_without_naming_a_model_is_its(photo: Path, tmp_path: Path) -> No
         depth="layout",
     )  # fmt: skip
     assert (folder / "scene.ply").read_bytes() == (named.folder / "scene.ply").read_bytes()
+
+    # Interrupted when all frames were drawn, but not what lies beside the path.
+    beside = [file for file in (folder / "memory").iterdir() if int(file.stem[-5:]) >= 18]
+    assert beside
+    for file in beside:
+        file.unlink()
+    manifest = json.loads((folder / "run.json").read_text())
+    begun = {"stages": {"depth": manifest["stages"]["depth"]}, "outputs": {}, "finished": False}
+    (folder / "run.json").write_text(json.dumps(manifest | begun))
+    assert main([*command, "--size", "64x96", "--depth", "layout", "--quiet", "--resume"]) == 0
+    assert outputs(folder) == outputs(named.folder)
 
 
 def test_it_is_measured_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
