@@ -173,21 +173,22 @@ class ExemplarGenerator:
     def _complete(
         self, index: int, camera: Camera, start: WalkInput, store: WalkStore, surfaces: Surfaces,
         frames: list[MemoryFrame],
-    ) -> Look:  # fmt: skip
+    ) -> None:  # fmt: skip
         seed = zlib.crc32(f"{start.seed}/{self.name}/{index}".encode())
         frame = complete_view(index, camera, surfaces, frames, start.far, seed, self.painter)
         store.remember(frame)
         frames.append(frame)
         surfaces.add(frame, made=True)
-        return surfaces.look(camera)
 
     def _frame(
         self, index: int, start: WalkInput, store: WalkStore, surfaces: Surfaces, frames: list[MemoryFrame]
     ) -> np.ndarray:
-        look = surfaces.look(start.trajectory[index])
+        camera = start.trajectory[index]
+        look = surfaces.look(camera)
         unknown = float((look.alpha < KNOWN_ALPHA).mean())
         if unknown > self.settings.tolerated_hole and index not in store.memory_indices()[1:]:
-            look = self._complete(index, start.trajectory[index], start, store, surfaces, frames)
+            self._complete(index, camera, start, store, surfaces, frames)
+            look = surfaces.look(camera)
         return to_bytes(close_cracks(look))
 
 
