@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from openlyra.geometry.depth_edges import (
-    FRINGE,
     fatten_foreground,
     foreground_rim,
     jumps,
@@ -47,10 +46,10 @@ def test_fattening_moves_an_outline_by_one_pixel() -> None:
 def tower(seam: int, cloudy: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image, depth, sky: a dark tower before a bluish sky, with a light seam beside it that is so many pixels wide."""
     random = np.random.default_rng(0)
-    image = np.tile(np.array([150.0, 180.0, 220.0]), (80, 120, 1)) + random.normal(0, 1 + cloudy, (80, 120, 1))
+    image = np.tile(np.array([150.0, 180.0, 220.0]), (480, 120, 1)) + random.normal(0, 1 + cloudy, (480, 120, 1))
     image[20:, 50 - seam : 70 + seam] += 30
     image[20:, 50:70] = 40
-    depth = np.full((80, 120), 500, np.float32)
+    depth = np.full((480, 120), 500, np.float32)
     depth[20:, 50:70] = 10
     return image.clip(0, 255).astype(np.uint8), depth, depth > 100
 
@@ -77,7 +76,7 @@ def test_only_what_is_unusual_and_at_the_rim_is_a_fringe() -> None:
     found = sky_fringe(image, sky)
     assert found.any() and not found[35:55, 5:25].any()
     wide, _, sky = tower(seam=12)
-    assert not sky_fringe(wide, sky)[:, : 50 - FRINGE].any()
+    assert not sky_fringe(wide, sky)[:, : 50 - 4].any()
 
 
 def test_without_sky_or_without_anything_else_there_is_no_fringe() -> None:

@@ -10,8 +10,8 @@ JUMP = 1.10
 BEND = 3.0
 """How many times larger than the steps before and after it an edge's step in inverse depth must be."""
 
-FRINGE = 4
-"""Largest width of a fringe, pixels."""
+FRINGE = 1 / 120
+"""Largest width of a fringe, as a part of the picture's height."""
 SEEN = 0.03
 """Difference of colour, in [0, 1] over three channels, from which it counts; where skies are uneven, 3 deviations."""
 
@@ -102,14 +102,14 @@ def sky_fringe(image: np.ndarray, sky: np.ndarray) -> np.ndarray:
     they would stay behind as a drawing of the outline as soon as the camera steps aside.
     """
     color = image.astype(np.float32) / 255.0
-    inside = ndimage.distance_transform_edt(sky)
-    clear = inside > FRINGE
-    weight = ndimage.gaussian_filter(clear.astype(np.float32), 3 * FRINGE)
+    width = max(1, round(FRINGE * sky.shape[0]))
+    clear = ndimage.distance_transform_edt(sky) > width
+    weight = ndimage.gaussian_filter(clear.astype(np.float32), 3 * width)
 
     def smooth(values: np.ndarray) -> np.ndarray:
-        return ndimage.gaussian_filter(values * clear, 3 * FRINGE) / np.maximum(weight, 1e-6)
+        return ndimage.gaussian_filter(values * clear, 3 * width) / np.maximum(weight, 1e-6)
 
     usual = np.stack([smooth(color[..., channel]) for channel in range(3)], -1)
     off = ((color - usual) ** 2).sum(-1)
     odd = sky & ~clear & (weight > 1e-3) & (off > np.maximum(SEEN**2, 9 * smooth(off)))
-    return ndimage.binary_dilation(~sky, iterations=FRINGE, mask=odd | ~sky) & odd
+    return ndimage.binary_dilation(~sky, iterations=width, mask=odd | ~sky) & odd
