@@ -71,6 +71,15 @@ def test_only_what_is_unusual_and_at_the_rim_is_a_fringe() -> None:
     # Where clouds are as uneven as the seam is light, nothing tells it from them.
     image, _, sky = tower(seam=4, cloudy=30)
     assert sky_fringe(image, sky).mean() < 0.01
+    # What nobody sees is none, however even the sky is.
+    image, _, sky = tower(seam=0)
+    image[sky] = 180
+    image[20:, 46:50] = 182
+    assert not sky_fringe(image, sky).any()
+    # Nor is what is not joined to the front.
+    image, _, sky = tower(seam=0)
+    image[20:, 46] = 240
+    assert not sky_fringe(image, sky)[:, 46].any()
     image, _, sky = tower(seam=4)
     image[40:50, 10:20] = 90  # a bird
     found = sky_fringe(image, sky)
