@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from openlyra.generation.free_space import IN_FRONT, SAME, SeenSpace
+from openlyra.generation.free_space import IN_FRONT, SAME, SeenSpace, medians
 from openlyra.geometry.camera import Camera
 from openlyra.memory.frame import MemoryFrame
 
@@ -67,3 +68,13 @@ def test_what_is_pushed_back_hides_nothing_and_the_rest_stays() -> None:
     assert not seen.blocked(pushed, mask).any()
     np.testing.assert_array_equal(pushed[~moved], 1.0)
     np.testing.assert_array_equal(seen.pushed_back(pushed, mask, 100.0), pushed)
+
+
+def test_medians_are_those_of_the_whole_picture_filtered() -> None:
+    random = np.random.default_rng(7)
+    values, mask = random.uniform(1, 9, (HEIGHT, WIDTH)).astype(np.float32), random.random((HEIGHT, WIDTH)) < 0.5
+    mask[0, 0] = mask[-1, -1] = mask[0, WIDTH // 2] = True
+    found = medians(values, mask)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, ndimage.median_filter(values, 7)[mask])
+    assert medians(values, np.zeros_like(mask)).shape == (0,)

@@ -81,5 +81,16 @@ class SeenSpace:
                 break
             depth[todo] = np.minimum(depth[todo] * PUSH, far)
             todo = self.blocked(depth, todo)
-        smooth = ndimage.median_filter(depth, 7)
+        smooth = depth.copy()
+        smooth[moved] = medians(depth, moved)
         return np.where(moved & ~self.blocked(smooth, moved), smooth, depth)
+
+
+def medians(values: np.ndarray, mask: np.ndarray, size: int = 7) -> np.ndarray:
+    """(N,) median of the size x size pixels around each masked one, mirrored beyond the picture; size is odd.
+
+    Filtering the whole picture takes sixteen times as long when a tenth of it is asked for (480x832).
+    """
+    padded = np.pad(values, size // 2, mode="symmetric")
+    around = np.lib.stride_tricks.sliding_window_view(padded, (size, size))[mask].reshape(-1, size * size)
+    return np.partition(around, size * size // 2, axis=1)[:, size * size // 2]
